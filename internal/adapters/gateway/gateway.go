@@ -1,0 +1,159 @@
+// Package gateway is the contract between the ledger and the payment gateways. An adapter per gateway lies in a
+// folder below; each passes gatewaytest against a server that misbehaves on demand.
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+// Gateway moves money at one payment gateway.
+type Gateway interface {
+	Traits() Traits
+	// Charge asks for money under c's account. An amount of 0 stores the method and charges nothing.
+	Charge(ctx context.Context, conn Connection, c Charge) Result
+	// Refund returns money of an earlier charge.
+	Refund(ctx context.Context, conn Connection, r Refund) Result
+	// Lookup finds what became of a key that may have been sent at `sent`. found is false if the gateway does not
+	// know the key now; whether that proves anything is Traits.Horizon's to say. err means that it was not answered.
+	Lookup(ctx context.Context, conn Connection, key string, sent time.Time) (r Result, found bool, err error)
+}
+
+// Notifier is a Gateway that sends webhooks.
+type Notifier interface {
+	// Verify checks a raw webhook's signature and reads it. An error means that it is not from the gateway.
+	Verify(conn Connection, header http.Header, body []byte, now time.Time) (Notice, error)
+}
+
+// Connector is a Gateway that has to be told of a connection before it can be used.
+type Connector interface {
+	Connect(ctx context.Context, conn Connection) error
+}
+
+// Traits are what a gateway promises.
+type Traits struct {
+	// KeyLifetime is how long the gateway answers a repeated key with the first answer; 0 if it never does, and
+	// then an attempt that may have been sent is looked up before it is repeated.
+	KeyLifetime time.Duration
+	// Horizon is how long after sending a key can still turn up; an empty look-up after it is proof of absence.
+	// At least 10 minutes.
+	Horizon time.Duration
+}
+
+// Connection is a merchant's account at a gateway, as an adapter needs it.
+type Connection struct {
+	Merchant, ID  string
+	Gateway       string
+	Processor     string
+	URL           string
+	WebhookSecret string
+	// NotifyURL is where the gateway sends its webhooks.
+	NotifyURL string
+}
+
+// Charge asks for money.
+type Charge struct {
+	Key    string // derived from business identity; the same for every repeat of one attempt
+	Amount *ledgerv1.Money
+	// One of the two; neither for a redirect.
+	Token  string                  // a one-time token, on the first payment
+	Method *ledgerv1.PaymentMethod // a stored method
+	// Where the gateway sends the buyer back to after a redirect.
+	ReturnURL              string
+	Merchant, Subscription string
+	PayNumber, Attempt     uint32
+}
+
+// Refund returns money.
+type Refund struct {
+	Key             string
+	ChargeReference string
+	Amount          *ledgerv1.Money
+}
+
+// Class is what a gateway call amounts to. Exactly one fits.
+type Class int
+
+// The classes of Result.
+const (
+	// Unknown: it may have happened. Everything that is not surely one of the others: a time-out after the first
+	// byte went out, a reset, 5xx, an unreadable answer.
+	Unknown Class = iota
+	// NotSent: it surely did not happen (connection refused, DNS, TLS, breaker open, 401, 429). The same key may be used again.
+	NotSent
+	// Pending: the gateway has it and will decide later.
+	Pending
+	// Accepted: the money moved.
+	Accepted
+	// Rejected: it surely did not and will not move.
+	Rejected
+)
+
+// Result is what a gateway call amounts to.
+type Result struct {
+	Class     Class
+	Reference string // the gateway's id of the charge or refund
+	Why       string // Unknown, NotSent: in words for an operator
+
+	// NotSent
+	RetryAfter time.Duration // how long the gateway asks to wait; 0 if it does not
+	Config     bool          // nothing will go out before somebody changes the connection
+
+	// Pending
+	NextAction *ledgerv1.NextAction
+	ExpiresAt  time.Time // zero if the gateway names none
+
+	// Accepted
+	At      time.Time // the gateway's time of it; zero if it names none
+	Amount  *ledgerv1.Money
+	Fee     *ledgerv1.Money // nil if the gateway does not say
+	Settled *ledgerv1.Money // nil if in the same currency
+	Method  *ledgerv1.PaymentMethod
+
+	// Rejected
+	Category              ledgerv1.DeclineCategory
+	Code, Advice, Message string
+	Expired               bool // a pending one that ran out at the gateway
+	StopOrder             bool // the buyer stopped all payments; nothing may be tried again
+	AgreementLost         bool // the right to charge is gone; not a decline
+	// Reversed: a refund that had succeeded came back.
+	Reversed bool
+}
+
+// NoticeKind is what a webhook speaks of.
+type NoticeKind int
+
+// The kinds of Notice.
+const (
+	NoticeIgnored   NoticeKind = iota // authentic, and nothing to us
+	NoticeCharge                      // look the charge's key up
+	NoticeRefund                      // look the refund's key up
+	NoticeDispute                     // Dispute is set
+	NoticeAgreement                   // the buyer ended the agreement
+)
+
+// Notice is what an authentic webhook says. Charges and refunds are hints only: what counts is what a look-up of
+// Key answers.
+type Notice struct {
+	ID           string // the gateway's id of the message; the same on every redelivery
+	Kind         NoticeKind
+	Subscription string // as the charge named it
+	Key          string
+	Dispute      *Dispute
+	Code         string // of a lost agreement
+}
+
+// Dispute is one step of a dispute.
+type Dispute struct {
+	ID        string
+	ChargeKey string // the disputed charge's key
+	Stage     ledgerv1.DisputeStage
+	Amount    *ledgerv1.Money
+	Fee       *ledgerv1.Money
+	Reason    string
+	Outcome   ledgerv1.DisputeOutcome
+	At        time.Time
+}

@@ -1,0 +1,309 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru/v2"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate/event"
+)
+
+const (
+	// maxConflicts is how often a decision is made anew because somebody else appended first.
+	maxConflicts = 5
+	// appendTimeout bounds an append once it has begun; from then on it no longer depends on the caller's patience.
+	appendTimeout = 10 * time.Second
+	// cachedStates is how many folded streams a Runner keeps.
+	cachedStates = 4096
+)
+
+// Runner carries requests to the aggregates of one type.
+//
+// It keeps folded states, and proves what it answers: an acceptance by appending at the exact revision, a refusal
+// or a read by reading the stream's tail first. So a stale state costs a second look and never a wrong answer.
+type Runner[S any] struct {
+	log   event.Log
+	typ   Type[S]
+	cache *lru.Cache[string, folded[S]]
+	locks locks
+}
+
+// NewRunner returns a Runner over log.
+func NewRunner[S any](log event.Log, typ Type[S]) *Runner[S] {
+	cache, err := lru.New[string, folded[S]](cachedStates)
+	if err != nil {
+		panic("aggregate: " + err.Error()) // only for a size that is not positive
+	}
+	return &Runner[S]{log: log, typ: typ, cache: cache}
+}
+
+// folded is a stream as far as it was read.
+type folded[S any] struct {
+	state    S
+	revision event.Revision
+	last     *ledgerv1.Metadata // of the last event; nil before the first
+	requests *requests          // shared along one stream's history, guarded by the stream's lock
+}
+
+// requests remembers which request made which events.
+type requests struct{ byID map[string]made }
+
+type made struct {
+	first, last event.Revision
+	hash        [32]byte
+}
+
+// Do lets a command decide on a stream and appends what it decides. The same request is done once; asked again it
+// is answered from its own events, with Replayed.
+//
+// Errors: what the command refuses with (*Error), IDEMPOTENCY_KEY_REUSED, REVISION_CONFLICT if others were faster
+// five times in a row, or an error of the log.
+func (r *Runner[S]) Do(ctx context.Context, stream string, q Request, c Command[S]) (Result[S], error) {
+	unlock, err := r.locks.lock(ctx, stream)
+	if err != nil {
+		return Result[S]{}, err
+	}
+	defer unlock()
+
+	f, fresh, err := r.begin(ctx, stream)
+	if err != nil {
+		return Result[S]{}, err
+	}
+	for conflicts := 0; ; {
+		if m, ok := f.requests.byID[q.ID]; ok {
+			return r.replay(ctx, stream, q, m)
+		}
+		events, refusal := c.Decide(f.state)
+		if (refusal != nil || len(events) == 0) && !fresh {
+			// Nothing will be appended that could prove the state current, so the tail is read first.
+			if f, err = r.catchUp(ctx, stream, f); err != nil {
+				return Result[S]{}, err
+			}
+			fresh = true
+			continue
+		}
+		if refusal != nil {
+			return Result[S]{}, refusal
+		}
+		if len(events) == 0 {
+			return Result[S]{State: f.state, Revision: f.revision}, nil
+		}
+		var res Result[S]
+		res, err = r.append(ctx, stream, q, f, events)
+		var conflict *event.WrongRevisionError
+		if !errors.As(err, &conflict) {
+			return res, err
+		}
+		if conflicts++; conflicts > maxConflicts {
+			return Result[S]{}, &Error{Kind: Aborted, Reason: "REVISION_CONFLICT",
+				Message:  "others changed this at the same time; try again",
+				Metadata: map[string]string{"current": fmt.Sprint(conflict.Actual)}}
+		}
+		if f, err = r.catchUp(ctx, stream, f); err != nil {
+			return Result[S]{}, err
+		}
+		fresh = true
+	}
+}
+
+// Load folds a stream to its end.
+func (r *Runner[S]) Load(ctx context.Context, stream string) (S, event.Revision, error) {
+	unlock, err := r.locks.lock(ctx, stream)
+	if err != nil {
+		var none S
+		return none, event.NoStream, err
+	}
+	defer unlock()
+	f, fresh, err := r.begin(ctx, stream)
+	if err == nil && !fresh {
+		f, err = r.catchUp(ctx, stream, f)
+	}
+	return f.state, f.revision, err
+}
+
+// LoadAt folds a stream up to and including a position.
+func (r *Runner[S]) LoadAt(ctx context.Context, stream string, upTo event.Position) (S, error) {
+	s := r.typ.New()
+	for raw, err := range r.log.Read(ctx, stream, 0) {
+		if errors.Is(err, event.ErrStreamNotFound) {
+			break
+		}
+		if err != nil {
+			return s, err
+		}
+		if raw.Position.Compare(upTo) > 0 {
+			break
+		}
+		e, err := event.Decode(raw)
+		if err != nil {
+			return s, fmt.Errorf("load %s: %w", stream, err)
+		}
+		s = r.typ.Evolve(s, e.Event)
+	}
+	return s, nil
+}
+
+// begin gives what is known of a stream. What is not known is read: the log takes a repeated append by its ids
+// alone, so a request must be known here before it is appended again with another body.
+func (r *Runner[S]) begin(ctx context.Context, stream string) (f folded[S], fresh bool, err error) {
+	if f, ok := r.cache.Get(stream); ok {
+		return f, false, nil
+	}
+	f = folded[S]{state: r.typ.New(), revision: event.NoStream, requests: &requests{byID: map[string]made{}}}
+	f, err = r.catchUp(ctx, stream, f)
+	return f, true, err
+}
+
+// catchUp folds what stands behind f in the stream and keeps the result.
+func (r *Runner[S]) catchUp(ctx context.Context, stream string, f folded[S]) (folded[S], error) {
+	for raw, err := range r.log.Read(ctx, stream, f.revision+1) {
+		if errors.Is(err, event.ErrStreamNotFound) {
+			return f, nil
+		}
+		if err != nil {
+			return f, fmt.Errorf("read %s: %w", stream, err)
+		}
+		e, err := event.Decode(raw)
+		if err != nil {
+			return f, fmt.Errorf("load %s: %w", stream, err)
+		}
+		f = r.fold(f, e)
+	}
+	r.cache.Add(stream, f)
+	return f, nil
+}
+
+func (r *Runner[S]) fold(f folded[S], e event.Recorded) folded[S] {
+	f.state = r.typ.Evolve(f.state, e.Event)
+	f.revision = e.Revision
+	f.last = e.Metadata
+	id := e.Metadata.GetRequestId()
+	m, ok := f.requests.byID[id]
+	if !ok {
+		m.first = e.Revision
+		copy(m.hash[:], e.Metadata.GetRequestHash())
+	}
+	m.last = e.Revision
+	f.requests.byID[id] = m
+	return f
+}
+
+// append stamps, encodes and appends events behind f.
+func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f folded[S], events []*ledgerv1.Event) (Result[S], error) {
+	if err := ctx.Err(); err != nil {
+		return Result[S]{}, err
+	}
+	r.stamp(q, f, events)
+	raws := make([]event.Raw, len(events))
+	recorded := make([]event.Recorded, len(events))
+	prev := f.last.GetHash()
+	for i, e := range events {
+		revision := f.revision + 1 + event.Revision(i)
+		id := event.ID(stream, q.ID, i)
+		raw, err := event.Encode(prev, stream, revision, id, e)
+		if err != nil {
+			return Result[S]{}, fmt.Errorf("append to %s: %w", stream, err)
+		}
+		prev = e.Metadata.Hash
+		raws[i] = raw
+		recorded[i] = event.Recorded{Stream: stream, Revision: revision, ID: id, Event: e}
+	}
+	pos, err := r.write(ctx, stream, f.revision, raws)
+	if err != nil {
+		return Result[S]{}, err
+	}
+	for i := range recorded {
+		recorded[i].Position = pos // exact for the last; the others stand just before it
+		f = r.fold(f, recorded[i])
+	}
+	r.cache.Add(stream, f)
+	return Result[S]{State: f.state, Revision: f.revision, Events: recorded}, nil
+}
+
+// stamp fills in the metadata that the runner knows: who, when, why, and when the stream wants attention next.
+func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) {
+	at := q.At.UTC().Truncate(time.Microsecond)
+	if last := f.last.GetRecordedAt(); last != nil && at.Before(last.AsTime()) {
+		at = last.AsTime() // recorded_at never decreases, whatever the clock does
+	}
+	recorded := timestamppb.New(at)
+	s := f.state
+	for _, e := range events {
+		if e.Metadata == nil {
+			e.Metadata = &ledgerv1.Metadata{}
+		}
+		m := e.Metadata
+		m.RecordedAt = recorded
+		if m.OccurredAt == nil {
+			m.OccurredAt = recorded
+		}
+		m.Actor, m.RequestId = q.Actor, q.ID
+		if q.Hash != [32]byte{} {
+			m.RequestHash = q.Hash[:]
+		}
+		if q.Cause != uuid.Nil {
+			m.Causation = q.Cause.String()
+		}
+		s = r.typ.Evolve(s, e)
+	}
+	if r.typ.Due == nil {
+		return
+	}
+	if due := r.typ.Due(s, time.Time{}); !due.IsZero() {
+		for _, e := range events {
+			e.Metadata.DueAt = timestamppb.New(due)
+		}
+	}
+}
+
+// write appends and resolves what the log cannot say: if it is not known whether the append took place, the same
+// append is repeated, which the log answers as it answered, or would have answered, the first.
+func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) (event.Position, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
+	defer cancel()
+	for {
+		pos, err := r.log.Append(ctx, stream, at, raws...)
+		if !errors.Is(err, event.ErrUnknownOutcome) || ctx.Err() != nil {
+			return pos, err
+		}
+		pause := time.NewTimer(time.Duration(5+rand.IntN(20)) * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+		}
+	}
+}
+
+// replay answers a request that was done before from the stream folded up to its last event.
+func (r *Runner[S]) replay(ctx context.Context, stream string, q Request, m made) (Result[S], error) {
+	if q.Hash != [32]byte{} && m.hash != [32]byte{} && q.Hash != m.hash {
+		return Result[S]{}, &Error{Kind: Invalid, Reason: "IDEMPOTENCY_KEY_REUSED", Field: "request_id",
+			Message: "this request id was used before with another request"}
+	}
+	res := Result[S]{State: r.typ.New(), Revision: m.last, Replayed: true}
+	for raw, err := range r.log.Read(ctx, stream, 0) {
+		if err != nil {
+			return Result[S]{}, fmt.Errorf("replay %s: %w", stream, err)
+		}
+		if raw.Revision > m.last {
+			break
+		}
+		e, err := event.Decode(raw)
+		if err != nil {
+			return Result[S]{}, fmt.Errorf("replay %s: %w", stream, err)
+		}
+		res.State = r.typ.Evolve(res.State, e.Event)
+		if e.Metadata.GetRequestId() == q.ID {
+			res.Events = append(res.Events, e)
+		}
+	}
+	return res, nil
+}
