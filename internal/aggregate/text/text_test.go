@@ -1,0 +1,74 @@
+package text_test
+
+import (
+	"strings"
+	"testing"
+
+	"ledger.internal/ledger/internal/aggregate/text"
+)
+
+func TestValidID(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"a": true, "default": true, "Az09_": true, "_": true, "0": true, strings.Repeat("x", 40): true,
+		"": false, strings.Repeat("x", 41): false, strings.Repeat("x", 300): false, "$all": false, "$ce-x": false,
+		"a/b": false, "a::b": false, "a.b": false, "a-b": false, "a b": false, "a\n": false, "ä": false, "a\x00": false,
+		"../etc": false, "ａ": false, "\xff": false,
+	} {
+		if got := text.ValidID(s); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+	}
+}
+
+func TestHasControl(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"": false, "Plain text, ünïcode 日本": false, "a\tb": true, "a\nb": true, "a\rb": true, "\x00": true, "\x7f": true, "\u0085": true,
+	} {
+		if got := text.HasControl(s); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+	}
+}
+
+func TestValidURL(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]bool{
+		"https://shop.example":                true,
+		"https://shop.example/ipn.php?a=b&c=": true,
+		"http://127.0.0.1:8080/hook":          true,
+		"http://[::1]:8080/":                  true,
+		"HTTPS://shop.example/":               true,
+		"https://bücher.example/%20":          true,
+		"":                                    false,
+		"shop.example":                        false,
+		"/ipn":                                false,
+		"//shop.example/ipn":                  false,
+		"ftp://shop.example":                  false,
+		"javascript:alert(1)":                 false,
+		"file:///etc/passwd":                  false,
+		"https:shop.example":                  false,
+		"https://":                            false,
+		"https:///ipn":                        false,
+		"https://:443/":                       false,
+		"https://shop.example:/":              false,
+		"https://shop.example:0/":             false,
+		"https://shop.example:65536/":         false,
+		"https://shop.example:http/":          false,
+		"https://user@shop.example/":          false,
+		"https://user:pass@shop.example/":     false,
+		"https://shop.example/#part":          false,
+		"https://shop.example/#":              false,
+		"https://shop.example/a b":            false,
+		" https://shop.example/":              false,
+		"https://shop.example/\u00a0":         false,
+		"https://shop.example/\r\nX: y":       false,
+		"https://shop.example/%zz":            false,
+		"https://sh op.example/":              false,
+	} {
+		if got := text.ValidURL(s); got != want {
+			t.Errorf("%q: got %v, want %v", s, got, want)
+		}
+	}
+}
