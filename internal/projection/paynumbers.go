@@ -1,0 +1,240 @@
+package projection
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate/event"
+)
+
+//go:embed paynumbers.sql
+var payNumbersSchema string
+
+// PayNumbers keeps the payments of subscriptions by number: how each stands, and how it stood.
+func PayNumbers() Projection {
+	return Projection{
+		Name:       "pay_numbers",
+		Version:    1,
+		Categories: []string{subscriptions},
+		Schema:     payNumbersSchema,
+		Tables:     []string{"pay_numbers"},
+		Apply:      applyPayNumber,
+	}
+}
+
+func applyPayNumber(tx Tx, known time.Time, e event.Recorded) error {
+	merchant, id, err := ownerOf(e.Stream)
+	if err != nil {
+		return err
+	}
+	v := versions{tx: tx, merchant: merchant, subscription: id, event: e.ID.String(), known: known.UnixMicro()}
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_PaymentRequested:
+		return v.requested(k.PaymentRequested)
+	case *ledgerv1.Event_SubscriptionCancelled:
+		return v.cancelled()
+	case *ledgerv1.Event_SubscriptionStarted,
+		*ledgerv1.Event_BuyerUpdated,
+		*ledgerv1.Event_DuplicateChargeObserved,
+		*ledgerv1.Event_DuplicateChargeReturned,
+		*ledgerv1.Event_PeriodsSkipped,
+		*ledgerv1.Event_RefundRequested,
+		*ledgerv1.Event_RefundPending,
+		*ledgerv1.Event_RefundSucceeded,
+		*ledgerv1.Event_RefundFailed,
+		*ledgerv1.Event_RefundUnknown,
+		*ledgerv1.Event_RefundReversed,
+		*ledgerv1.Event_DisputeOpened,
+		*ledgerv1.Event_DisputeFundsWithdrawn,
+		*ledgerv1.Event_DisputeFundsReinstated,
+		*ledgerv1.Event_DisputeClosed,
+		*ledgerv1.Event_AgreementLost,
+		*ledgerv1.Event_CancellationScheduled,
+		*ledgerv1.Event_SubscriptionCompleted:
+		return nil
+	}
+	number, c, ok := outcomeOf(e.Event)
+	if !ok {
+		return unknownKind("pay_numbers", e.Event)
+	}
+	return v.change(number, c)
+}
+
+// change is what an event makes of a pay number. Every column of its state is set; the absent ones of what was asked
+// for stay as they are.
+type change struct {
+	state       ledgerv1.PayNumberState
+	nextAttempt *timestamppb.Timestamp
+	paidAt      *timestamppb.Timestamp
+	order       int64
+	declineCode string
+
+	attempts, reattempt any // int64, or nil to keep
+	amounts             *ledgerv1.Amounts
+	due                 *timestamppb.Timestamp
+}
+
+// outcomeOf is what the outcome of an attempt makes of its pay number.
+func outcomeOf(e *ledgerv1.Event) (number uint32, c change, ok bool) {
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_PaymentPending:
+		return k.PaymentPending.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_PENDING}, true
+	case *ledgerv1.Event_PaymentUnknown:
+		return k.PaymentUnknown.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_IN_DOUBT}, true
+	case *ledgerv1.Event_PaymentNotCharged:
+		return k.PaymentNotCharged.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_NOT_CHARGED}, true
+	case *ledgerv1.Event_AmountMismatchObserved:
+		return k.AmountMismatchObserved.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_MISMATCH}, true
+	case *ledgerv1.Event_PaymentDeclined:
+		d := k.PaymentDeclined
+		return d.GetPayNumber(), change{
+			state:       ledgerv1.PayNumberState_PAY_NUMBER_STATE_DECLINED,
+			nextAttempt: d.GetNextAttemptAt(),
+			declineCode: d.GetCode(),
+			reattempt:   int64(d.GetReattempt()),
+		}, true
+	case *ledgerv1.Event_PaymentSucceeded:
+		return k.PaymentSucceeded.GetPayNumber(), paid(e, k.PaymentSucceeded), true
+	case *ledgerv1.Event_LateChargeObserved:
+		return k.LateChargeObserved.GetPayNumber(), paid(e, k.LateChargeObserved), true
+	}
+	return 0, change{}, false
+}
+
+func paid(e *ledgerv1.Event, p payment) change {
+	return change{
+		state:     ledgerv1.PayNumberState_PAY_NUMBER_STATE_PAID,
+		paidAt:    e.GetMetadata().GetOccurredAt(),
+		order:     p.GetOrderId(),
+		reattempt: int64(p.GetReattempt()),
+		amounts:   p.GetAmounts(),
+	}
+}
+
+// versions writes the pay numbers of one subscription, as one event changes them.
+type versions struct {
+	tx                            Tx
+	merchant, subscription, event string
+	known                         int64
+}
+
+const insertPayNumberSQL = `INSERT INTO pay_numbers
+	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
+	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
+	 due_at, next_attempt_at, paid_at, order_id, decline_code, event_id, known_from, known_to)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, NULL, 0, '', $14, $15, NULL)`
+
+// requested opens a pay number at its first attempt and changes it at each later one.
+func (v versions) requested(r *ledgerv1.PaymentRequested) error {
+	c := change{
+		state:     ledgerv1.PayNumberState_PAY_NUMBER_STATE_REQUESTED,
+		attempts:  int64(r.GetAttempt()),
+		reattempt: int64(r.GetReattempt()),
+		amounts:   r.GetAmounts(),
+		due:       r.GetDue(),
+	}
+	if r.GetAttempt() > 1 {
+		return v.change(r.GetPayNumber(), c)
+	}
+	a := c.amounts
+	_, err := v.tx.Exec(insertPayNumberSQL, v.merchant, v.subscription, int64(r.GetPayNumber()),
+		word(payNumberStatePrefix, c.state), c.attempts, c.reattempt,
+		minor(a.GetFull()), minor(a.GetBase()), minor(a.GetDiscount()), minor(a.GetShipping()), minor(a.GetTax()),
+		a.GetFull().GetCurrencyCode(), micros(c.due), v.event, v.known)
+	if err != nil {
+		return fmt.Errorf("pay number %d: %w", r.GetPayNumber(), err)
+	}
+	return nil
+}
+
+// cancelled ends what the open pay number was waiting for: there is no next attempt, and what an attempt that was
+// asked for did is for a look-up to find out.
+func (v versions) cancelled() error {
+	var number int64
+	var state, code string
+	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_numbers
+		WHERE merchant_id = $1 AND subscription_id = $2 AND known_to IS NULL
+			AND (state IN ('requested', 'pending') OR next_attempt_at IS NOT NULL)
+		ORDER BY pay_number DESC LIMIT 1`, v.merchant, v.subscription).Scan(&number, &state, &code)
+	if errors.Is(err, ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c := change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_IN_DOUBT}
+	if state == word(payNumberStatePrefix, ledgerv1.PayNumberState_PAY_NUMBER_STATE_DECLINED) {
+		c = change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_DECLINED, declineCode: code}
+	}
+	return v.change(uint32(number), c)
+}
+
+// A paid number stays paid whatever is heard of its other attempts, and an outcome that is heard again changes nothing.
+const closeVersionSQL = `UPDATE pay_numbers SET known_to = $4
+	WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL AND known_from < $4
+		AND state <> 'paid' AND (state <> $5 OR next_attempt_at IS NOT NULL)`
+
+const insertVersionSQL = `INSERT INTO pay_numbers
+	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
+	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
+	 due_at, next_attempt_at, paid_at, order_id, decline_code, event_id, known_from, known_to)
+	SELECT p.merchant_id, p.subscription_id, p.pay_number, CAST($5 AS text),
+	 COALESCE(CAST($6 AS bigint), p.attempts), COALESCE(CAST($7 AS bigint), p.reattempt),
+	 COALESCE(CAST($8 AS bigint), p.full_amount), COALESCE(CAST($9 AS bigint), p.base_amount),
+	 COALESCE(CAST($10 AS bigint), p.discount_amount), COALESCE(CAST($11 AS bigint), p.shipping_amount),
+	 COALESCE(CAST($12 AS bigint), p.tax_amount), p.currency, COALESCE(CAST($13 AS bigint), p.due_at),
+	 CAST($14 AS bigint), CAST($15 AS bigint), CAST($16 AS bigint), CAST($17 AS text), CAST($18 AS text), CAST($4 AS bigint), NULL
+	FROM pay_numbers p
+	WHERE p.merchant_id = $1 AND p.subscription_id = $2 AND p.pay_number = $3 AND p.known_to = $4`
+
+// What is learned at the same instant belongs into the same version: one that held for no time would be found by
+// every question about that instant, beside the one that replaced it.
+const overwriteVersionSQL = `UPDATE pay_numbers SET state = $5,
+	 attempts = COALESCE($6, attempts), reattempt = COALESCE($7, reattempt),
+	 full_amount = COALESCE($8, full_amount), base_amount = COALESCE($9, base_amount),
+	 discount_amount = COALESCE($10, discount_amount), shipping_amount = COALESCE($11, shipping_amount),
+	 tax_amount = COALESCE($12, tax_amount), due_at = COALESCE($13, due_at),
+	 next_attempt_at = $14, paid_at = $15, order_id = $16, decline_code = $17, event_id = $18
+	WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL AND known_from = $4
+		AND state <> 'paid'`
+
+// change makes a new version of a pay number and ends the one before.
+func (v versions) change(number uint32, c change) error {
+	args := []any{v.merchant, v.subscription, int64(number), v.known, word(payNumberStatePrefix, c.state)}
+	closed, err := v.tx.Exec(closeVersionSQL, args...)
+	if err != nil {
+		return fmt.Errorf("pay number %d: %w", number, err)
+	}
+	write := insertVersionSQL
+	if closed == 0 {
+		write = overwriteVersionSQL
+	}
+	args = append(args, c.attempts, c.reattempt)
+	args = append(args, amountColumns(c.amounts)...)
+	args = append(args, micros(c.due), micros(c.nextAttempt), micros(c.paidAt), c.order, c.declineCode, v.event)
+	written, err := v.tx.Exec(write, args...)
+	if err != nil {
+		return fmt.Errorf("pay number %d: %w", number, err)
+	}
+	if written == 0 {
+		return v.mustExist(number)
+	}
+	return nil
+}
+
+// mustExist tells a change that changed nothing from one of a pay number that was never asked for.
+func (v versions) mustExist(number uint32) error {
+	var state string
+	err := v.tx.QueryRow(`SELECT state FROM pay_numbers
+		WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL`,
+		v.merchant, v.subscription, int64(number)).Scan(&state)
+	if errors.Is(err, ErrNoRows) {
+		return fmt.Errorf("pay number %d of %s.%s was never requested", number, v.merchant, v.subscription)
+	}
+	return err
+}
