@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ type made struct {
 // is answered from its own events, with Replayed.
 //
 // Errors: what the command refuses with (*Error), IDEMPOTENCY_KEY_REUSED, REVISION_CONFLICT if others were faster
-// five times in a row, or an error of the log.
+// once more after five new decisions, or an error of the log.
 func (r *Runner[S]) Do(ctx context.Context, stream string, q Request, c Command[S]) (Result[S], error) {
 	unlock, err := r.locks.lock(ctx, stream)
 	if err != nil {
@@ -136,7 +137,7 @@ func (r *Runner[S]) LoadAt(ctx context.Context, stream string, upTo event.Positi
 			break
 		}
 		if err != nil {
-			return s, err
+			return s, fmt.Errorf("read %s: %w", stream, err)
 		}
 		if raw.Position.Compare(upTo) > 0 {
 			break
@@ -150,8 +151,7 @@ func (r *Runner[S]) LoadAt(ctx context.Context, stream string, upTo event.Positi
 	return s, nil
 }
 
-// begin gives what is known of a stream. What is not known is read: the log takes a repeated append by its ids
-// alone, so a request must be known here before it is appended again with another body.
+// begin gives what is known of a stream; of what is not known, all is read.
 func (r *Runner[S]) begin(ctx context.Context, stream string) (f folded[S], fresh bool, err error) {
 	if f, ok := r.cache.Get(stream); ok {
 		return f, false, nil
@@ -215,13 +215,17 @@ func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f fold
 		raws[i] = raw
 		recorded[i] = event.Recorded{Stream: stream, Revision: revision, ID: id, Event: e}
 	}
-	pos, err := r.write(ctx, stream, f.revision, raws)
-	if err != nil {
+	// From here on the caller's patience no longer counts: what has begun is brought to its end.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
+	defer cancel()
+	if err := r.write(ctx, stream, f.revision, raws); err != nil {
 		return Result[S]{}, err
 	}
-	for i := range recorded {
-		recorded[i].Position = pos // exact for the last; the others stand just before it
-		f = r.fold(f, recorded[i])
+	if err := r.confirm(ctx, stream, f.revision, raws, recorded); err != nil {
+		return Result[S]{}, err
+	}
+	for _, e := range recorded {
+		f = r.fold(f, e)
 	}
 	r.cache.Add(stream, f)
 	return Result[S]{State: f.state, Revision: f.revision, Events: recorded}, nil
@@ -265,21 +269,40 @@ func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) {
 
 // write appends and resolves what the log cannot say: if it is not known whether the append took place, the same
 // append is repeated, which the log answers as it answered, or would have answered, the first.
-func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) (event.Position, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
-	defer cancel()
+func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) error {
 	for {
-		pos, err := r.log.Append(ctx, stream, at, raws...)
-		if !errors.Is(err, event.ErrUnknownOutcome) || ctx.Err() != nil {
-			return pos, err
+		_, err := r.log.Append(ctx, stream, at, raws...)
+		if !errors.Is(err, event.ErrUnknownOutcome) {
+			return err
 		}
 		pause := time.NewTimer(time.Duration(5+rand.IntN(20)) * time.Millisecond)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
+			return err // still unknown, and told as that
 		}
 	}
+}
+
+// confirm reads back what an append wrote, and learns the events' positions. The log knows an append again by its
+// ids alone, so it also says yes if another replica has done the same request meanwhile, at another time or even
+// with another content. Then the other's events stand, and that is a conflict like any other.
+func (r *Runner[S]) confirm(ctx context.Context, stream string, at event.Revision, raws []event.Raw, recorded []event.Recorded) error {
+	i := 0
+	for raw, err := range r.log.Read(ctx, stream, at+1) {
+		if err != nil {
+			return fmt.Errorf("read back %s: %w", stream, err)
+		}
+		if !bytes.Equal(raw.Metadata, raws[i].Metadata) {
+			return &event.WrongRevisionError{Stream: stream, Expected: at, Actual: raw.Revision}
+		}
+		recorded[i].Position = raw.Position
+		if i++; i == len(raws) {
+			return nil
+		}
+	}
+	return fmt.Errorf("read back %s: %w", stream, event.ErrUnknownOutcome)
 }
 
 // replay answers a request that was done before from the stream folded up to its last event.

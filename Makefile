@@ -1,0 +1,26 @@
+# make help lists what can be made.
+BUF := go tool -modfile=tools/buf.mod buf
+.DEFAULT_GOAL := help
+
+help:      ## list the targets
+	@sed -n 's/^\([a-z-]*\): *## /\1\t/p' Makefile
+run:       ## serve with the defaults: SQLite in ./ledger-data, a sandbox gateway, loopback ports
+	go run ./cmd/ledger serve
+demo:      ## two hundred subscriptions through fourteen months in under a minute
+	go run ./cmd/ledger demo
+test:      ## all tests; needs nothing but Go
+	go vet ./...
+	go test ./...
+race:      ## all tests under the race detector
+	go test -race ./...
+gen:       ## generate Go from the protos
+	$(BUF) format -w api/proto
+	$(BUF) generate
+lint:      ## vet, staticcheck, buf lint and buf format
+	go vet ./...
+	go tool -modfile=tools/lint.mod staticcheck ./...
+	$(BUF) lint
+	$(BUF) format -d --exit-code api/proto
+bench:     ## the figures of the README, each beside its limit
+	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./cmd/ledger
+.PHONY: help run demo test race gen lint bench

@@ -1,0 +1,33 @@
+// Ledger remembers every step of every subscription as events, charges through payment gateways, tells merchants by
+// instant payment notifications, and answers services (gRPC), other people's code (REST) and analysts.
+//
+// # A tour, bottom up
+//
+// The words: a merchant sells on terms to a buyer; their agreement is a subscription. Its payments have pay numbers
+// 1, 2, 3 …, each paid at most once, by an attempt. What the merchant sees as one transaction is an order. A
+// connection is the merchant's account at a gateway, an endpoint is where his notifications go, a delivery is one
+// notification for one endpoint.
+//
+// api/proto says it all once: event.proto has the one list of everything that can happen, the services have what can
+// be asked.
+//
+// internal/aggregate decides. An aggregate is a pure pair: a command's Decide says which events follow from a state,
+// Evolve says which state follows from an event. Runner (runner.go) makes a decision true by appending its events to
+// the log at the exact revision; event.Log is the log's contract, event/storetest its suite. Read subscription/refund.go
+// for one feature from command to state.
+//
+// internal/projection copies events into rows that can be queried: orders, pay numbers, what is in doubt, and, in the
+// work store, deliveries and timers.
+//
+// internal/adapters is the outside world. bus carries events to handlers, one at a time per stream, and parks what
+// keeps failing; process are the handlers: charge and refund at the gateways, wake what is due, look up what is in
+// doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the program.
+// ipn renders, signs and delivers notifications. rpc answers gRPC and REST. eventstore, db, work and clock keep things
+// and tell the time.
+//
+// The way is always the same: a command decides, an append makes it true, followers act on it, and what they learn
+// comes back as the next command. No layer looks back up, and no transaction spans two stores.
+//
+// cmd/ledger, here, ties it together: config.go has every setting, wire.go the visible lists of projections, handlers
+// and gateways, and each subcommand a file of its own.
+package main

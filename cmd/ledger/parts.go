@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/ipn"
+	"ledger.internal/ledger/internal/adapters/rpc"
+	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/connection"
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/merchant"
+	"ledger.internal/ledger/internal/aggregate/numbers"
+	"ledger.internal/ledger/internal/projection"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// seed makes, on an empty log, the merchant "default" with a connection "sandbox": something to begin with.
+func (s *service) seed(ctx context.Context) error {
+	head, err := s.log.Head(ctx)
+	if err != nil || !head.IsZero() {
+		return err
+	}
+	request := func(what string) aggregate.Request {
+		return aggregate.Request{ID: aggregate.InternalPrefix + "seed/" + what, Actor: "ledger", At: s.clock.Now()}
+	}
+	const id, conn = "default", "sandbox"
+	if _, err := s.merchants.Do(ctx, merchant.Stream(id), request("merchant"), merchant.Create{
+		ID: id, Settings: merchant.Settings{Name: "Default merchant"}, ZoneKnown: true,
+	}); err != nil {
+		return err
+	}
+	res, err := s.connections.Do(ctx, connection.Stream(id, conn), request("connection"), connection.Create{
+		Merchant: id, ID: conn, Gateway: connection.Sandbox, WebhookSecret: rand.Text(),
+	})
+	if err != nil {
+		return err
+	}
+	s.introduce = append(s.introduce, rpc.GatewayConnection(s.baseURL(), res.State))
+	return nil
+}
+
+// introduceConnections tells the gateways of connections that were made while they did not run yet.
+func (s *service) introduceConnections(ctx context.Context) error {
+	for _, c := range s.introduce {
+		if g, ok := s.gateways[c.Gateway].(gateway.Connector); ok {
+			if err := g.Connect(ctx, c); err != nil {
+				return fmt.Errorf("connection %s.%s: %w", c.Merchant, c.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+// baseURL is where gateways reach this service.
+func (s *service) baseURL() string {
+	if s.cfg.PublicURL != "" {
+		return s.cfg.PublicURL
+	}
+	return "http://" + s.http.Addr().String()
+}
+
+// connect finds a connection and its adapter.
+func (s *service) connect(ctx context.Context, merchantID, id string) (gateway.Connection, gateway.Gateway, error) {
+	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, id))
+	if err != nil {
+		return gateway.Connection{}, nil, err
+	}
+	g, ok := s.gateways[c.Gateway]
+	if !c.Exists() || !ok {
+		return gateway.Connection{}, nil, fmt.Errorf("merchant %s has no connection %s that can be used", merchantID, id)
+	}
+	return rpc.GatewayConnection(s.baseURL(), c), g, nil
+}
+
+// reserveNumbers takes a block of subscription numbers.
+func (s *service) reserveNumbers(ctx context.Context) (first, count int64, err error) {
+	res, err := aggregate.NewRunner(s.log, numbers.Type()).Do(ctx, numbers.Stream(), aggregate.Request{
+		ID: aggregate.InternalPrefix + "block/" + rand.Text(), Actor: "ledger", At: s.clock.Now(),
+	}, numbers.Reserve{})
+	if err != nil {
+		return 0, 0, err
+	}
+	block := res.Events[0].GetNumbersReserved()
+	return block.First, block.Count, nil
+}
+
+// loopback are the addresses that notifications may go to besides public ones: as long as the ledger itself only
+// listens on loopback, so do the receivers it is tried with.
+func loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
+func (s *service) newSender() *ipn.Sender {
+	return ipn.NewSender(ipn.Config{
+		Store: s.work, Source: s.source(), Deliveries: s.deliveries, Clock: s.clock, Logger: s.logger, AllowPrivate: loopback(),
+	})
+}
+
+func (s *service) source() ipn.Source {
+	return ipn.Source{Log: s.log, Endpoints: s.endpoints, Merchants: s.merchants}
+}
+
+func (s *service) openRPC(context.Context) (err error) {
+	c := rpc.Config{
+		Log: s.log, Clock: s.clock, Views: s.views, Work: s.work,
+		Subscriptions: s.subscriptions, Merchants: s.merchants, Connections: s.connections, Endpoints: s.endpoints,
+		NextNumber: s.numbers.Next, CountEndpoints: s.countEndpoints,
+		Gateways: s.gateways, BaseURL: s.baseURL(), SaveWebhook: s.saveWebhook, DeliveryBody: s.deliveryBody,
+		WaitFor: s.waitFor, Operator: operator{s}, Version: version(), Logger: s.logger, Reflection: s.cfg.Reflection,
+	}
+	if s.manual != nil {
+		c.AdvanceClock = s.advance
+	}
+	s.rpc, err = rpc.NewServer(c)
+	return err
+}
+
+// countEndpoints counts a merchant's endpoints as the deliveries projection knows them.
+func (s *service) countEndpoints(ctx context.Context, merchantID string) (n int, err error) {
+	err = s.work.QueryRow(ctx, `SELECT count(*) FROM delivery_endpoints WHERE merchant_id = $1`, merchantID).Scan(&n)
+	return n, err
+}
+
+func (s *service) saveWebhook(ctx context.Context, w work.Webhook) (id int64, fresh bool, err error) {
+	id, fresh, err = s.work.SaveWebhook(ctx, w)
+	if err == nil && fresh {
+		s.inbound.Nudge()
+	}
+	return id, fresh, err
+}
+
+// deliveryBody renders a notification as it was, or will be, sent, with the secret key left out.
+func (s *service) deliveryBody(ctx context.Context, d *ledgerv1.Delivery) (string, error) {
+	due, err := projection.FindDelivery(ctx, s.work, d.MerchantId, d.DeliveryId)
+	if err != nil {
+		return "", err
+	}
+	body, err := s.source().Body(ctx, due)
+	return string(body.Redacted().Encode()), err
+}
+
+// waitFor waits until a projection has seen a position.
+func (s *service) waitFor(ctx context.Context, name string, p event.Position) error {
+	for _, f := range s.followers {
+		if f.Name() == name {
+			return f.WaitFor(ctx, p)
+		}
+	}
+	return fmt.Errorf("there is no follower %s", name)
+}
+
+// operator shows those who run the ledger how its followers are.
+type operator struct{ *service }
+
+// Followers implements rpc.Operator.
+func (o operator) Followers(context.Context) ([]*ledgerv1.Follower, error) {
+	var all []*ledgerv1.Follower
+	for _, f := range o.followers {
+		all = append(all, &ledgerv1.Follower{Name: f.Name(), Position: f.Position().String()})
+	}
+	for _, h := range o.bus.Status() {
+		all = append(all, &ledgerv1.Follower{Name: h.Handler, Position: h.Position.String(), Parked: int64(h.Parked)})
+	}
+	return all, nil
+}
+
+// Parked implements rpc.Operator.
+func (o operator) Parked(ctx context.Context, p projection.Page) ([]*ledgerv1.Parked, string, error) {
+	parks, next, err := projection.ReadPage(p, "parked", nil, func(behind *work.ParkKey, limit int) ([]work.Park, error) {
+		return o.work.ListParks(ctx, behind, limit)
+	}, work.Park.Key)
+	var all []*ledgerv1.Parked
+	for _, k := range parks {
+		all = append(all, &ledgerv1.Parked{
+			Follower: k.Follower, Stream: k.Stream, FromRevision: int64(k.From), Reason: k.Reason,
+			Tries: uint32(k.Tries), RetryAt: timestamppb.New(k.RetryAt),
+		})
+	}
+	return all, next, err
+}
+
+// ReplayParked implements rpc.Operator.
+func (o operator) ReplayParked(ctx context.Context, follower, stream string) (cleared bool, reason string, err error) {
+	err = o.bus.Replay(ctx, follower, stream)
+	switch {
+	case err == nil:
+		return true, "", nil
+	case errors.Is(err, bus.ErrNotParked):
+		return false, "", &aggregate.Error{Kind: aggregate.NotFound, Reason: "NOT_PARKED", Message: follower + " has not parked " + stream}
+	case ctx.Err() != nil:
+		return false, "", ctx.Err()
+	}
+	return false, err.Error(), nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/sim/invariant"
+)
+
+func verifyCommand() *cobra.Command {
+	cfg := config{Clock: "wall", GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Quiet: true}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "check every promise on a ledger's data; the ledger must not be running",
+		Long: `verify reads the whole log: every hash chain, every revision, every subscription folded. It lets the views and
+the queue of notifications catch up, and compares them with what the events say. It exits with 1 if anything is off.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Stat(cfg.DataDir); err != nil {
+				return configError{fmt.Errorf("--data-dir: %w", err)}
+			}
+			r, err := verify(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				err = enc.Encode(r)
+			} else {
+				printVerified(cmd.OutOrStdout(), r, r.Violations)
+			}
+			if n := len(r.Violations); err == nil && n > 0 {
+				return fmt.Errorf("%d promises were broken", n)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "ledger-data", "where the embedded stores lie")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	return cmd
+}
+
+// verify opens a ledger's stores, lets its projections catch up, and checks. Nothing else runs: no gateway is called
+// and nobody is told anything.
+func verify(ctx context.Context, cfg config) (*invariant.Report, error) {
+	s, err := open(ctx, cfg, logger(os.Stderr))
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, len(s.followers))
+	for _, f := range s.followers {
+		go func() { ended <- divergence(f.Run(ctx)) }()
+	}
+	report, err := s.check(ctx, head)
+	stop()
+	for range s.followers {
+		if stopped := <-ended; err == nil {
+			err = stopped
+		}
+	}
+	return report, err
+}
+
+// check waits for the projections to reach head, then looks at everything.
+func (s *service) check(ctx context.Context, head event.Position) (*invariant.Report, error) {
+	for _, f := range s.followers {
+		if err := f.WaitFor(ctx, head); err != nil {
+			return nil, divergence(err)
+		}
+	}
+	return invariant.Check(ctx, invariant.World{Log: s.log, Views: s.views, Work: s.work})
+}

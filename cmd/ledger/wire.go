@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/db"
+	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/gateway/sandbox"
+	"ledger.internal/ledger/internal/adapters/ipn"
+	"ledger.internal/ledger/internal/adapters/process"
+	"ledger.internal/ledger/internal/adapters/rpc"
+	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/connection"
+	"ledger.internal/ledger/internal/aggregate/delivery"
+	"ledger.internal/ledger/internal/aggregate/endpoint"
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/merchant"
+	"ledger.internal/ledger/internal/aggregate/numbers"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+	"ledger.internal/ledger/internal/projection"
+)
+
+// service is a running ledger: every part of it, tied together once.
+type service struct {
+	cfg    config
+	logger *slog.Logger
+	clock  clock.Clock
+	manual *manualClock // nil if the clock is the wall's
+
+	log   event.Log
+	work  *work.Work
+	views *db.DB
+
+	subscriptions *aggregate.Runner[subscription.State]
+	merchants     *aggregate.Runner[merchant.State]
+	connections   *aggregate.Runner[connection.State]
+	endpoints     *aggregate.Runner[endpoint.State]
+	deliveries    *aggregate.Runner[delivery.State]
+	numbers       *numbers.Allocator
+
+	gateways   map[string]gateway.Gateway
+	sandbox    *sandbox.Server
+	sandboxURL string
+	introduce  []gateway.Connection // connections that their gateways have yet to hear of
+
+	followers []*projection.Follower
+	bus       *bus.Bus
+	wake      *process.Wake
+	inbound   *process.Inbound
+	sender    *ipn.Sender
+	rpc       *rpc.Server
+
+	grpc, http, admin, sandboxListener net.Listener
+	closers                            []func() error // called last to first
+}
+
+// open makes everything ready and starts nothing. What it opened is closed by close, also after an error.
+func open(ctx context.Context, cfg config, log *slog.Logger) (_ *service, err error) {
+	s := &service{cfg: cfg, logger: log}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.openStores, s.openClock, s.listen, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *service) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// close gives everything back, last opened first.
+func (s *service) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// openStores locks the data directory and opens the log, the work store and the views in it.
+func (s *service) openStores(context.Context) error {
+	dir := s.cfg.DataDir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	unlock, err := db.LockDir(dir)
+	if errors.Is(err, db.ErrLocked) {
+		return fmt.Errorf("another process is using %s (STORE_LOCKED)", dir)
+	}
+	if err != nil {
+		return err
+	}
+	s.onClose(unlock)
+	log, err := sqlite.Open(dir)
+	if err != nil {
+		return storeError(err)
+	}
+	s.log = log
+	s.onClose(log.Close)
+	if s.work, err = work.Open(filepath.Join(dir, "work.db")); err != nil {
+		return storeError(err)
+	}
+	s.onClose(s.work.Close)
+	// The views can be built anew from the log, so they need not wait for the disk.
+	if s.views, err = db.Open(filepath.Join(dir, "views.db"), db.Options{Synchronous: "NORMAL", Version: 1}); err != nil {
+		return storeError(err)
+	}
+	s.onClose(s.views.Close)
+	return nil
+}
+
+func storeError(err error) error {
+	if errors.Is(err, db.ErrTooNew) {
+		return fmt.Errorf("%w (STORE_TOO_NEW)", err)
+	}
+	return err
+}
+
+func (s *service) openClock(context.Context) (err error) {
+	if s.cfg.Clock != "manual" {
+		s.clock = clock.Wall{}
+		return nil
+	}
+	if s.manual, err = openManualClock(s.cfg.DataDir, s.cfg.ClockStart); err != nil {
+		return err
+	}
+	s.clock = s.manual
+	return nil
+}
+
+// listen takes the ports before anything else begins, so that a port in use is told at once.
+func (s *service) listen(context.Context) error {
+	for _, l := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{
+		{"grpc", s.cfg.GRPC, &s.grpc}, {"http", s.cfg.HTTP, &s.http}, {"admin", s.cfg.Admin, &s.admin},
+		{"sandbox", "127.0.0.1:0", &s.sandboxListener},
+	} {
+		listener, err := net.Listen("tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("--%s: %w (LISTEN)", l.flag, err)
+		}
+		*l.to = listener
+		s.onClose(func() error { listener.Close(); return nil })
+	}
+	s.sandboxURL = "http://" + s.sandboxListener.Addr().String()
+	return nil
+}
+
+// openGateways lists the gateways there are.
+func (s *service) openGateways(context.Context) (err error) {
+	s.gateways = map[string]gateway.Gateway{
+		"sandbox": sandbox.New(sandbox.Config{URL: s.sandboxURL, Timeout: s.cfg.GatewayTimeout}),
+	}
+	s.sandbox, err = sandbox.NewServer(sandbox.ServerConfig{
+		Dir: filepath.Join(s.cfg.DataDir, "sandbox"), Clock: s.clock, Logger: s.logger,
+	})
+	if err != nil {
+		return storeError(err)
+	}
+	s.onClose(s.sandbox.Close)
+	return nil
+}
+
+func (s *service) openAggregates(context.Context) error {
+	s.subscriptions = aggregate.NewRunner(s.log, subscription.Type())
+	s.merchants = aggregate.NewRunner(s.log, merchant.Type())
+	s.connections = aggregate.NewRunner(s.log, connection.Type())
+	s.endpoints = aggregate.NewRunner(s.log, endpoint.Type())
+	s.deliveries = aggregate.NewRunner(s.log, delivery.Type())
+	s.numbers = numbers.NewAllocator(s.reserveNumbers)
+	return nil
+}
+
+// openFollowers makes everything that reads the log: projections of the views and of the work store, the handlers,
+// and the workers that live on what those write.
+func (s *service) openFollowers(ctx context.Context) error {
+	p := process.New(process.Config{Subscriptions: s.subscriptions, Connect: s.connect, Clock: s.clock, Logger: s.logger})
+	s.wake = process.NewWake(p, s.work)
+	s.inbound = process.NewInbound(p, s.work)
+	s.sender = s.newSender()
+	for _, v := range projection.Views() {
+		s.followers = append(s.followers, projection.NewFollower(s.log, s.views, v))
+	}
+	for _, w := range projection.Work() {
+		f := projection.NewFollower(s.log, s.work, w)
+		switch w.Name {
+		case projection.Timers().Name:
+			f.OnCommit(s.wake.Nudge)
+		case projection.Deliveries().Name:
+			f.OnCommit(s.sender.Notify)
+		}
+		s.followers = append(s.followers, f)
+	}
+	for _, f := range s.followers {
+		if err := f.Prepare(ctx); err != nil {
+			return err
+		}
+	}
+	s.bus = bus.New(bus.Config{Log: s.log, Work: s.work, Clock: s.clock, Logger: s.logger})
+	for _, h := range p.All() {
+		s.bus.Add(h)
+	}
+	return nil
+}
+
+// run serves until ctx ends or a part fails, then stops in order: first what takes requests and what acts on them,
+// which may take as long as a gateway does, then the sandbox that it may be waiting for.
+func (s *service) run(ctx context.Context) error {
+	sandbox, stopSandbox := context.WithCancel(context.WithoutCancel(ctx))
+	sandboxEnded := make(chan error, 1)
+	go func() { sandboxEnded <- serveHTTP(sandbox, s.sandboxListener, s.sandbox) }()
+	err := s.serveAll(ctx)
+	s.sandbox.Close() // lets go of callers that it keeps waiting
+	stopSandbox()
+	return errors.Join(err, <-sandboxEnded)
+}
+
+// serveAll runs all that is ours.
+func (s *service) serveAll(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if err := s.introduceConnections(ctx); err != nil && ctx.Err() == nil {
+		s.logger.Error("a gateway does not know a connection", "error", err)
+	}
+	for _, f := range s.followers {
+		group.Go(func() error { return divergence(f.Run(ctx)) })
+	}
+	group.Go(func() error { return s.bus.Run(ctx) })
+	group.Go(func() error { return s.wake.Run(ctx) })
+	group.Go(func() error { return s.inbound.Run(ctx) })
+	group.Go(func() error { return s.sender.Run(ctx) })
+	group.Go(func() error { return s.rpc.Run(ctx, s.grpc) })
+	group.Go(func() error { return serveHTTP(ctx, s.http, s.public()) })
+	group.Go(func() error { return serveHTTP(ctx, s.admin, s.adminPages()) })
+	return group.Wait()
+}
+
+// divergence says what to do about a follower that has seen another log than the one that is there.
+func divergence(err error) error {
+	if errors.Is(err, event.ErrPositionAhead) || errors.Is(err, event.ErrDiverged) {
+		return fmt.Errorf("%w: the log is not the one that the views and the work store were made from; "+
+			"to build them anew from it, move views.db and work.db away (STORE_DIVERGED)", err)
+	}
+	return err
+}
+
+// public is what the HTTP listener answers.
+func (s *service) public() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/webhooks/", s.rpc.Webhooks())
+	mux.Handle("/", s.rpc.REST())
+	return mux
+}
+
+// serveHTTP serves until ctx ends, then lets requests in flight end.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := rpc.HTTPServer(h)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		server.Close()
+	}
+	return nil
+}

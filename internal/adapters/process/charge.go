@@ -1,0 +1,111 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// charge sends what PaymentRequested intends, unless the stream no longer wants it.
+func (p *Process) charge(ctx context.Context, e event.Recorded) error {
+	r := e.GetPaymentRequested()
+	if r == nil {
+		return nil
+	}
+	s, _, err := p.Subscriptions.Load(ctx, e.Stream)
+	if err != nil {
+		return err
+	}
+	a, ok := s.FindAttempt(r.PayNumber, r.Attempt)
+	if !ok || a.Status != subscription.AttemptRequested || a.Withdrawn {
+		return nil
+	}
+	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, r.ConnectionId)
+	if err != nil {
+		return fmt.Errorf("charge %s: %w", a.Key, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	sent := p.Clock.Now()
+	var res gateway.Result
+	if p.maySend(gw.Traits(), a.Key, a.RequestedAt) {
+		res = gw.Charge(ctx, conn, chargeOf(s, a))
+	} else {
+		sent = a.RequestedAt
+		res = p.lookBeforeRepeating(ctx, gw, conn, a.Key, a.RequestedAt)
+	}
+	if err := ctx.Err(); err != nil {
+		return err // stopped: the next run does it again, under the same key
+	}
+	if res.Class == gateway.NotSent {
+		return p.notSent(a.Key, res)
+	}
+	if res.Class == gateway.Unknown {
+		_, err = p.do(ctx, e.Stream, attemptName(a, "unknown"), who(conn), e.ID, subscription.DoubtPayment{
+			Now: p.Clock.Now(), SentAt: sent, Number: a.Number, Attempt: a.Attempt, Why: res.Why,
+		})
+		return settled(err)
+	}
+	return p.reportCharge(ctx, e.Stream, conn, a, e.ID, res)
+}
+
+// lookBeforeRepeating is what stands in for sending a key that may have been sent before. If the gateway does not
+// know it yet that proves nothing: the attempt is in doubt from when it may have been sent.
+func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, sent time.Time) gateway.Result {
+	res, found, err := gw.Lookup(ctx, conn, key, sent)
+	switch {
+	case err != nil:
+		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}
+	case !found:
+		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it"}
+	}
+	return res
+}
+
+// attemptName names what is reported of an attempt: its business identity and its outcome.
+func attemptName(a *subscription.Attempt, outcome string) string {
+	return fmt.Sprintf("payment/%d/%d/%s", a.Number, a.Attempt, outcome)
+}
+
+// reportCharge turns what a gateway said of an attempt into the command that records it.
+func (p *Process) reportCharge(ctx context.Context, stream string, conn gateway.Connection, a *subscription.Attempt, cause uuid.UUID, r gateway.Result) error {
+	name, c := p.chargeCommand(a, r)
+	if c == nil {
+		return nil
+	}
+	_, err := p.do(ctx, stream, attemptName(a, name), who(conn), cause, c)
+	return settled(err)
+}
+
+func (p *Process) chargeCommand(a *subscription.Attempt, r gateway.Result) (string, aggregate.Command[subscription.State]) {
+	now := p.Clock.Now()
+	switch {
+	case r.Class == gateway.Accepted:
+		return "succeeded", subscription.SettlePayment{
+			Now: now, At: r.At, Number: a.Number, Attempt: a.Attempt, Reference: r.Reference,
+			Amount: r.Amount, Fee: r.Fee, Settled: r.Settled, Method: r.Method,
+		}
+	case r.Class == gateway.Pending:
+		return "pending", subscription.PendPayment{
+			Now: now, Number: a.Number, Attempt: a.Attempt, Reference: r.Reference,
+			NextAction: r.NextAction, ExpiresAt: r.ExpiresAt,
+		}
+	case r.Class == gateway.Rejected && r.AgreementLost:
+		return "agreement-lost", subscription.LoseAgreement{
+			Now: now, Number: a.Number, Attempt: a.Attempt, Code: r.Code, Message: r.Message,
+		}
+	case r.Class == gateway.Rejected:
+		return "declined", subscription.DeclinePayment{
+			Now: now, At: r.At, Number: a.Number, Attempt: a.Attempt, Category: r.Category, Code: r.Code,
+			Advice: r.Advice, Message: r.Message, Reference: r.Reference, Expired: r.Expired, StopOrder: r.StopOrder,
+		}
+	}
+	return "", nil
+}

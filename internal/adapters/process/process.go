@@ -1,0 +1,117 @@
+// Package process acts on what was decided: it charges and refunds at the gateways, wakes subscriptions when
+// something is due, finds out what became of what is in doubt, and takes in what gateways tell by themselves.
+//
+// Each handler folds the stream before it acts, calls a gateway at most once for what the stream still wants, and
+// reports what it learned as the next command. None keeps state that matters: everything here can die at any moment
+// and be started again.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// Connect finds a merchant's connection and the adapter that serves it.
+type Connect func(ctx context.Context, merchant, connection string) (gateway.Connection, gateway.Gateway, error)
+
+// Config is what the handlers need of the world.
+type Config struct {
+	Subscriptions *aggregate.Runner[subscription.State]
+	Connect       Connect
+	Clock         clock.Clock
+	Logger        *slog.Logger
+}
+
+// Process holds the handlers.
+type Process struct {
+	Config
+	// started tells an intent that an earlier run may have sent from one that only this run can have sent.
+	started time.Time
+	sent    sync.Map // keys that this run has sent, or is sending
+}
+
+// New returns the handlers. What was recorded before this moment may have been acted on by an earlier run.
+func New(c Config) *Process { return &Process{Config: c, started: c.Clock.Now()} }
+
+// All lists the handlers that follow the log.
+func (p *Process) All() []bus.Handler {
+	return []bus.Handler{
+		{Name: "charge", Category: subscription.Category, Handle: p.charge},
+		{Name: "refund", Category: subscription.Category, Handle: p.refund},
+	}
+}
+
+// do sends a command of the ledger's own. name is what the command does, unique in the stream for ever.
+func (p *Process) do(ctx context.Context, stream, name, actor string, cause uuid.UUID, c aggregate.Command[subscription.State]) (aggregate.Result[subscription.State], error) {
+	return p.Subscriptions.Do(ctx, stream, aggregate.Request{
+		ID: aggregate.InternalPrefix + name, Actor: actor, At: p.Clock.Now(), Cause: cause,
+	}, c)
+}
+
+// maySend decides whether a key may go out without a look-up first. It may if nobody can have sent it before, or if
+// the gateway still answers a repeated key with its first answer.
+func (p *Process) maySend(t gateway.Traits, key string, recorded time.Time) bool {
+	if t.KeyLifetime > 0 {
+		// The last hour is left out: the gateway's clock is not ours.
+		return p.Clock.Now().Sub(recorded) < t.KeyLifetime-time.Hour
+	}
+	_, again := p.sent.LoadOrStore(key, true)
+	return !again && !recorded.Before(p.started)
+}
+
+// notSent is the error that has the same key sent again later.
+func (p *Process) notSent(key string, r gateway.Result) error {
+	p.sent.Delete(key)
+	err := fmt.Errorf("gateway call %s was not sent: %s", key, r.Why)
+	if r.RetryAfter > 0 {
+		return bus.RetryAfter(err, r.RetryAfter)
+	}
+	return err
+}
+
+// settled hides refusals that mean that others were faster: what was to be reported is no longer wanted.
+func settled(err error) error {
+	var refused *aggregate.Error
+	if errors.As(err, &refused) && refused.Kind == aggregate.NotFound {
+		return nil
+	}
+	return err
+}
+
+// who names a gateway as an actor.
+func who(conn gateway.Connection) string { return "gateway:" + conn.Gateway }
+
+// seconds of a gateway call; its adapter has its own, shorter limit.
+const callTimeout = 60 * time.Second
+
+func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
+	c := gateway.Charge{
+		Key: a.Key, Amount: a.Amounts.GetFull(), Method: a.Method, ReturnURL: returnURL(s.Started),
+		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(),
+		PayNumber: a.Number, Attempt: a.Attempt,
+	}
+	if a.Method == nil {
+		c.Token = s.Started.GetPaymentMethodToken()
+	}
+	return c
+}
+
+func returnURL(st *ledgerv1.SubscriptionStarted) string {
+	if u := st.GetUrls().GetReturn(); u != "" {
+		return u
+	}
+	return st.GetUrls().GetSuccess()
+}

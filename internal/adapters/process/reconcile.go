@@ -1,0 +1,62 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// reconcile asks the gateways about everything of a subscription that is in doubt or pending, and records proof:
+// what the gateway knows, or, past its horizon, that it knows nothing.
+func (p *Process) reconcile(ctx context.Context, stream string, s subscription.State) error {
+	var errs []error
+	for _, l := range s.Lookups() {
+		if err := p.lookUp(ctx, stream, s, l); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Process) lookUp(ctx context.Context, stream string, s subscription.State, l subscription.Lookup) error {
+	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, s.Started.ConnectionId)
+	if err != nil {
+		return err
+	}
+	res, found, err := gw.Lookup(ctx, conn, l.Key, l.Sent)
+	if err != nil {
+		return fmt.Errorf("look up %s: %w", l.Key, err)
+	}
+	if !found {
+		return p.absent(ctx, stream, conn, gw, l)
+	}
+	if l.Attempt != nil {
+		return p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
+	}
+	return p.reportRefund(ctx, stream, conn, l.Refund, uuid.Nil, res)
+}
+
+// absent records that a key never reached the gateway, once enough time has passed that it cannot turn up any more.
+func (p *Process) absent(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup) error {
+	now := p.Clock.Now()
+	if now.Sub(l.Sent) < max(gw.Traits().Horizon, 10*time.Minute) {
+		return nil
+	}
+	var err error
+	if a := l.Attempt; a != nil {
+		_, err = p.do(ctx, stream, attemptName(a, "absent"), who(conn), uuid.Nil, subscription.ClearPayment{
+			Now: now, Number: a.Number, Attempt: a.Attempt, Proof: "absent",
+		})
+	} else {
+		_, err = p.do(ctx, stream, refundName(l.Refund, "absent"), who(conn), uuid.Nil, subscription.FailRefund{
+			Now: now, ID: l.Refund.ID, Code: "absent", Message: "the gateway never received it",
+		})
+	}
+	return settled(err)
+}

@@ -1,0 +1,268 @@
+package rpc_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	grpcgzip "google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/rpc"
+)
+
+// TestRefusedByREST is what only HTTP and JSON can get wrong.
+func TestRefusedByREST(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start("s1", "tok_ok", 20*time.Second)
+	const startPath = "/v1/merchants/acme/subscriptions:start"
+	amount := func(value string) string {
+		return `{"request_id":"r","start":{"terms":{"regular":{"base":{"currency_code":"USD","minor_units":` + value + `}}}}}`
+	}
+	const minorUnits = "start.terms.regular.base.minor_units"
+	type h = []string
+	for name, c := range map[string]struct {
+		verb, path, body string
+		header           h
+		status           int
+		code             codes.Code
+		reason, about    string
+	}{
+		"1e3":                     {"POST", startPath, amount(`1e3`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"12.345":                  {"POST", startPath, amount(`12.345`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"12,50":                   {"POST", startPath, amount(`"12,50"`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"1e3 as text":             {"POST", startPath, amount(`"1e3"`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"NaN":                     {"POST", startPath, amount(`NaN`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"NaN as text":             {"POST", startPath, amount(`"NaN"`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"1.0":                     {"POST", startPath, amount(`1.0`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"1.0000000000000001":      {"POST", startPath, amount(`1.0000000000000001`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"2^53+1":                  {"POST", startPath, amount(`9007199254740993`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"2^63 as text":            {"POST", startPath, amount(`"9223372036854775808"`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"true":                    {"POST", startPath, amount(`true`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"an amount in brackets":   {"POST", startPath, amount(`[1]`), nil, 400, codes.InvalidArgument, "AMOUNT_FORMAT", minorUnits},
+		"quantity 1.5":            {"POST", startPath, `{"request_id":"r","start":{"quantity":1.5}}`, nil, 400, codes.InvalidArgument, "NUMBER_FORMAT", "start.quantity"},
+		"quantity -1":             {"POST", startPath, `{"request_id":"r","start":{"quantity":-1}}`, nil, 400, codes.InvalidArgument, "NUMBER_FORMAT", "start.quantity"},
+		"unknown field":           {"POST", startPath, `{"request_id":"r","start":{"state":"PAID"}}`, nil, 400, codes.InvalidArgument, "FIELD_UNKNOWN", "start.state"},
+		"a card number for name":  {"POST", startPath, `{"` + pan + `":1}`, nil, 400, codes.InvalidArgument, "FIELD_UNKNOWN", ""},
+		"duplicate key":           {"POST", startPath, `{"request_id":"a","request_id":"b"}`, nil, 400, codes.InvalidArgument, "JSON_DUPLICATE_KEY", "request_id"},
+		"duplicate by two names":  {"POST", startPath, `{"request_id":"a","requestId":"b"}`, nil, 400, codes.InvalidArgument, "JSON_DUPLICATE_KEY", "request_id"},
+		"duplicate deep down":     {"POST", startPath, `{"request_id":"r","start":{"terms":{"regular":{"base":{"minor_units":1,"minor_units":100}}}}}`, nil, 400, codes.InvalidArgument, "JSON_DUPLICATE_KEY", minorUnits},
+		"unknown enum":            {"POST", startPath, `{"request_id":"r","start":{"terms":{"kind":"FREE"}}}`, nil, 400, codes.InvalidArgument, "ENUM_UNKNOWN", "start.terms.kind"},
+		"not JSON":                {"POST", startPath, `{"request_id":`, nil, 400, codes.InvalidArgument, "JSON_INVALID", "request_id"},
+		"two bodies":              {"POST", startPath, `{}{}`, nil, 400, codes.InvalidArgument, "JSON_INVALID", ""},
+		"a list":                  {"POST", startPath, `[]`, nil, 400, codes.InvalidArgument, "JSON_INVALID", ""},
+		"a million brackets":      {"POST", startPath, `{"start":` + strings.Repeat("[", 200_000), nil, 400, codes.InvalidArgument, "JSON_INVALID", "start"},
+		"lone surrogate":          {"POST", startPath, `{"request_id":"r","start":{"external_ref":"\ud800"}}`, nil, 400, codes.InvalidArgument, "JSON_INVALID", ""},
+		"invalid UTF-8":           {"POST", startPath, "{\"request_id\":\"\xff\"}", nil, 400, codes.InvalidArgument, "UTF8_INVALID", ""},
+		"UTF-8 in the path":       {"GET", "/v1/merchants/%ff", "", nil, 400, codes.InvalidArgument, "UTF8_INVALID", ""},
+		"leap second":             {"POST", "/v1/merchants/acme/subscriptions/s1:chargeback", `{"occurred_at":"2030-06-30T23:59:60Z"}`, nil, 400, codes.InvalidArgument, "TIME_INVALID", "occurred_at"},
+		"no zone":                 {"POST", "/v1/merchants/acme/subscriptions/s1:chargeback", `{"occurred_at":"2030-06-30T23:59:59"}`, nil, 400, codes.InvalidArgument, "TIME_INVALID", "occurred_at"},
+		"year 0":                  {"POST", "/v1/merchants/acme/subscriptions/s1:chargeback", `{"occurred_at":"0000-06-30T23:59:59Z"}`, nil, 400, codes.InvalidArgument, "TIME_INVALID", "occurred_at"},
+		"wait in minutes":         {"POST", startPath, `{"wait":"1m"}`, nil, 400, codes.InvalidArgument, "DURATION_INVALID", "wait"},
+		"another tenant":          {"POST", startPath, `{"merchant_id":"other"}`, nil, 400, codes.InvalidArgument, "TENANT_MISMATCH", "merchant_id"},
+		"another subscription":    {"POST", "/v1/merchants/acme/subscriptions/s1:rebill", `{"subscription_id":"s2"}`, nil, 400, codes.InvalidArgument, "ID_INVALID", "subscription_id"},
+		"no Content-Type":         {"POST", startPath, "", nil, 415, codes.InvalidArgument, "MEDIA_TYPE", ""},
+		"a form":                  {"POST", startPath, "request_id=r", h{"Content-Type", "application/x-www-form-urlencoded"}, 415, codes.InvalidArgument, "MEDIA_TYPE", ""},
+		"Latin 1":                 {"POST", startPath, "{}", h{"Content-Type", "application/json; charset=latin1"}, 415, codes.InvalidArgument, "MEDIA_TYPE", ""},
+		"gzip":                    {"POST", startPath, "{}", h{"Content-Encoding", "gzip"}, 415, codes.InvalidArgument, "ENCODING_UNSUPPORTED", ""},
+		"br":                      {"POST", startPath, "{}", h{"Content-Encoding", "br"}, 415, codes.InvalidArgument, "ENCODING_UNSUPPORTED", ""},
+		"257 KiB":                 {"POST", startPath, `{"request_id":"` + strings.Repeat("x", 257<<10) + `"}`, nil, 413, codes.ResourceExhausted, "MESSAGE_TOO_LARGE", ""},
+		"DELETE on a command":     {"DELETE", startPath, "", nil, 405, codes.Unimplemented, "METHOD_NOT_ALLOWED", ""},
+		"PUT on a command":        {"PUT", startPath, "{}", nil, 405, codes.Unimplemented, "METHOD_NOT_ALLOWED", ""},
+		"GET on a command":        {"GET", "/v1/merchants/acme/subscriptions/s1:cancel", "", nil, 405, codes.Unimplemented, "METHOD_NOT_ALLOWED", ""},
+		"a form as long query":    {"POST", "/v1/merchants/acme/orders", "page_size=1", h{"Content-Type", "application/x-www-form-urlencoded"}, 405, codes.Unimplemented, "METHOD_NOT_ALLOWED", ""},
+		"method override":         {"POST", "/v1/merchants/acme/orders", "", h{"X-HTTP-Method-Override", "GET"}, 405, codes.Unimplemented, "METHOD_NOT_ALLOWED", ""},
+		"nowhere":                 {"GET", "/v1/nowhere", "", nil, 404, codes.NotFound, "METHOD_UNKNOWN", ""},
+		"the root":                {"GET", "/", "", nil, 404, codes.NotFound, "METHOD_UNKNOWN", ""},
+		"slash in an id":          {"GET", "/v1/merchants/acme/subscriptions/a%2Fb", "", nil, 404, codes.NotFound, "METHOD_UNKNOWN", ""},
+		"newline in an id":        {"GET", "/v1/merchants/a%0Ab", "", nil, 400, codes.InvalidArgument, "ID_INVALID", "merchant_id"},
+		"empty id":                {"GET", "/v1/merchants/acme/subscriptions/", "", nil, 400, codes.InvalidArgument, "ID_INVALID", "subscription_id"},
+		"card number in a path":   {"GET", "/v1/merchants/acme/subscriptions/" + pan, "", nil, 400, codes.InvalidArgument, "PAN_REJECTED", "subscription_id"},
+		"unknown parameter":       {"GET", "/v1/merchants/acme/orders?state=paid", "", nil, 400, codes.InvalidArgument, "FIELD_UNKNOWN", "state"},
+		"parameter of the path":   {"GET", "/v1/merchants/acme/orders?merchant_id=other", "", nil, 400, codes.InvalidArgument, "FIELD_UNKNOWN", "merchant_id"},
+		"parameter twice":         {"GET", "/v1/merchants/acme/orders?page_size=1&page_size=2", "", nil, 400, codes.InvalidArgument, "JSON_DUPLICATE_KEY", "page_size"},
+		"page size -1":            {"GET", "/v1/merchants/acme/orders?page_size=-1", "", nil, 400, codes.InvalidArgument, "PAGE_SIZE", "page_size"},
+		"page size abc":           {"GET", "/v1/merchants/acme/orders?page_size=abc", "", nil, 400, codes.InvalidArgument, "NUMBER_FORMAT", "page_size"},
+		"order 12x":               {"GET", "/v1/merchants/acme/orders/12x", "", nil, 400, codes.InvalidArgument, "ARGUMENT_INVALID", ""},
+		"broken query":            {"GET", "/v1/merchants/acme/orders?page_size=%zz", "", nil, 400, codes.InvalidArgument, "ARGUMENT_INVALID", ""},
+		"key differs from body":   {"POST", startPath, `{"request_id":"a"}`, h{"Idempotency-Key", "b"}, 400, codes.InvalidArgument, "IDEMPOTENCY_KEY_MISMATCH", "request_id"},
+		"key in German":           {"POST", startPath, `{}`, h{"Idempotency-Key", "prüf"}, 400, codes.InvalidArgument, "IDEMPOTENCY_KEY_INVALID", "request_id"},
+		"no key":                  {"POST", startPath, `{}`, nil, 400, codes.InvalidArgument, "IDEMPOTENCY_KEY_REQUIRED", "request_id"},
+		"empty key":               {"POST", startPath, `{}`, h{"Idempotency-Key", ""}, 400, codes.InvalidArgument, "IDEMPOTENCY_KEY_REQUIRED", "request_id"},
+		"key by gRPC's metadata":  {"POST", startPath, `{}`, h{"Grpc-Metadata-Idempotency-Key", "k"}, 400, codes.InvalidArgument, "IDEMPOTENCY_KEY_REQUIRED", "request_id"},
+		"waits for a minute":      {"POST", startPath, `{"request_id":"r"}`, h{"Prefer", "wait=60"}, 400, codes.InvalidArgument, "WAIT_RANGE", "wait"},
+		"waits for a while":       {"POST", startPath, `{"request_id":"r"}`, h{"Prefer", "wait=long"}, 400, codes.InvalidArgument, "WAIT_RANGE", "wait"},
+		"deadline by gRPC header": {"GET", "/v1/merchants/nobody", "", h{"Grpc-Timeout", "garbage"}, 404, codes.NotFound, "NOT_FOUND", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := w.head()
+			got := w.do(c.verb, c.path, c.body, c.header...)
+			s := got.refusal(t)
+			if got.status != c.status || s.Code() != c.code || info(s).GetReason() != c.reason || field(s) != c.about {
+				t.Errorf("got %d %v %s about %q, want %d %v %s about %q\n%s", got.status, s.Code(), info(s).GetReason(), field(s), c.status, c.code, c.reason, c.about, got.body)
+			}
+			if strings.Contains(string(got.body), "4242") {
+				t.Errorf("the answer repeats the card number: %s", got.body)
+			}
+			if got.status == 405 && got.header.Get("Allow") == "" {
+				t.Error("405 does not say what is allowed")
+			}
+			if ct := got.header.Get("Content-Type"); ct != "application/json" {
+				t.Errorf("got Content-Type %q, want application/json", ct)
+			}
+			if after := w.head(); after != before {
+				t.Errorf("the log's head moved from %v to %v", before, after)
+			}
+		})
+	}
+}
+
+func TestHeadersThatMeanNothingAreIgnored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.do("GET", "/v1/merchants/acme", "", "X-HTTP-Method-Override", "DELETE", "X-Forwarded-For", "10.0.0.1",
+		"Grpc-Metadata-Authorization", "x", "Grpc-Metadata-X-Bin", "!!", "Grpc-Timeout", "1n", "Accept", "text/html")
+	if got.status != 200 {
+		t.Errorf("got %d %s, want 200", got.status, got.body)
+	}
+}
+
+func TestNumbersMayBeTexts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i, amount := range []string{`4700`, `"4700"`} {
+		body := fmt.Sprintf(`{"request_id":"r%d","start":{"connection_id":"main","buyer":{"id":"b"},"payment_method_token":"tok_ok","terms":{"product_id":"p",
+			"product_name":"P","price_point":1,"kind":"PRICE_KIND_ONE_TIME","regular":{"base":{"currencyCode":"USD","minorUnits":%s}}}}}`, i, amount)
+		if got := w.do("POST", "/v1/merchants/acme/subscriptions:start", body); got.status != 200 || !strings.Contains(string(got.body), `"4700"`) {
+			t.Errorf("amount %s: got %d %s, want 200 and \"4700\"", amount, got.status, got.body)
+		}
+	}
+}
+
+// TestMalformedHTTP is what net/http itself must refuse.
+func TestMalformedHTTP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, head := range map[string]string{
+		"two lengths":         "Content-Length: 2\r\nContent-Length: 3\r\n",
+		"a space in a header": "Content-Length : 2\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", strings.TrimPrefix(w.http.URL, "http://"))
+			w.ok(err)
+			defer func() { _ = c.Close() }()
+			_, err = fmt.Fprintf(c, "POST /v1/merchants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n{}", head)
+			w.ok(err)
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			w.ok(err)
+			_ = res.Body.Close()
+			if res.StatusCode != 400 || !res.Close {
+				t.Errorf("got %d, close=%v; want 400 and the connection closed", res.StatusCode, res.Close)
+			}
+		})
+	}
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{ encoding.CodecV2 }
+
+// Marshal implements encoding.CodecV2.
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+
+func TestRequestsThatDoNotDecode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := func(n protowire.Number, s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, n, protowire.BytesType), s)
+	}
+	for name, c := range map[string]struct {
+		body         []byte
+		code, reason string
+	}{
+		"invalid UTF-8":           {text(1, "\xff"), "InvalidArgument", "UTF8_INVALID"},
+		"invalid UTF-8 deep down": {text(3, string(text(2, string(text(2, "\xff"))))), "InvalidArgument", "UTF8_INVALID"},
+		"garbage":                 {[]byte("\x07garbage"), "InvalidArgument", "MESSAGE_INVALID"},
+		"257 KiB":                 {text(2, strings.Repeat("x", 257<<10)), "ResourceExhausted", "MESSAGE_TOO_LARGE"},
+	} {
+		for _, method := range []string{startMethod, "SubscriptionService/WatchEvents"} {
+			if strings.Contains(name, "deep") && method != startMethod {
+				continue // it nests nothing
+			}
+			t.Run(name+" to "+method, func(t *testing.T) {
+				var got ledgerv1.CommandResponse
+				err := w.conn.Invoke(t.Context(), "/ledger.v1."+method, c.body, &got, grpc.ForceCodecV2(rawCodec{encoding.GetCodecV2("proto")}))
+				check(t, err, c.code, c.reason)
+			})
+		}
+	}
+}
+
+func TestGzip(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var got ledgerv1.Merchant
+	if err := w.conn.Invoke(t.Context(), "/ledger.v1.MerchantService/GetMerchant", &ledgerv1.GetMerchantRequest{MerchantId: "acme"}, &got, grpc.UseCompressor(grpcgzip.Name)); err != nil {
+		t.Errorf("a compressed request: %v", err)
+	}
+	bomb := &ledgerv1.GetMerchantRequest{MerchantId: strings.Repeat("x", 50<<20)}
+	err := w.conn.Invoke(t.Context(), "/ledger.v1.MerchantService/GetMerchant", bomb, &got, grpc.UseCompressor(grpcgzip.Name))
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a bomb of 50 MiB: got %v, want ResourceExhausted", err)
+	}
+}
+
+func TestUnknownMethodsHealthAndReflection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *rpc.Config) { c.Reflection = true })
+	check(t, w.call("SubscriptionService/Nothing", &ledgerv1.GetStatusRequest{}, &ledgerv1.GetStatusResponse{}), "Unimplemented", "METHOD_UNKNOWN")
+	check(t, w.call("NoService/Nothing", &ledgerv1.GetStatusRequest{}, &ledgerv1.GetStatusResponse{}), "Unimplemented", "METHOD_UNKNOWN")
+	health := grpc_health_v1.NewHealthClient(w.conn)
+	for _, service := range []string{"", "ledger.v1.SubscriptionService", "ledger.v1.OperationService"} {
+		got, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: service})
+		if err != nil || got.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+			t.Errorf("health of %q: got %v, %v; want SERVING", service, got, err)
+		}
+	}
+}
+
+// TestRESTWithoutAServer lets a REST call find the server gone.
+func TestRESTWithoutAServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server, err := rpc.NewServer(w.config)
+	w.ok(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	w.ok(err)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx, l) }()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	w.ok(err)
+	defer func() { _ = conn.Close() }()
+	w.ok(conn.Invoke(ctx, "/ledger.v1.OperationService/GetStatus", &ledgerv1.GetStatusRequest{}, &ledgerv1.GetStatusResponse{}))
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+	w.http.Config.Handler = server.REST()
+	got := w.do("GET", "/v1/merchants/acme", "")
+	if s := got.refusal(t); got.status != 503 && got.status != 499 {
+		t.Errorf("got %d %v, want 503", got.status, s)
+	}
+}

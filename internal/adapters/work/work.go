@@ -1,0 +1,78 @@
+// Package work is the store of what remains to be done: how far each handler has come, which streams are parked,
+// raw inbound webhooks that nobody has read yet, and beside them the projections that workers read (timers,
+// deliveries), which others define. All but the tries of deliveries and unread webhooks can be rebuilt from the log.
+package work
+
+import (
+	"context"
+	_ "embed" // the tables stand in .sql files
+	"errors"
+	"fmt"
+	"time"
+
+	"ledger.internal/ledger/internal/adapters/db"
+	"ledger.internal/ledger/internal/projection"
+)
+
+// version is the version of the tables below.
+const version = 1
+
+var (
+	//go:embed parks.sql
+	parksSchema string
+	//go:embed webhooks.sql
+	webhooksSchema string
+)
+
+// Work is the work store. It is a projection.Store too, so that projections can keep their rows in it.
+type Work struct{ *db.DB }
+
+var _ projection.Store = (*Work)(nil)
+
+// Open opens or creates the work store in a file. A commit in it survives a power cut.
+func Open(path string) (*Work, error) {
+	d, err := db.Open(path, db.Options{Synchronous: "FULL", Version: version})
+	if err != nil {
+		return nil, err
+	}
+	err = d.Update(context.Background(), func(tx projection.Tx) error {
+		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema} {
+			if _, err := tx.Exec(schema); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.Close())
+	}
+	return &Work{DB: d}, nil
+}
+
+// earliest reads one instant that may be absent.
+func (w *Work) earliest(ctx context.Context, query string, args ...any) (time.Time, bool, error) {
+	var us *int64
+	if err := w.QueryRow(ctx, query, args...).Scan(&us); err != nil || us == nil {
+		return time.Time{}, false, err
+	}
+	return at(*us), true, nil
+}
+
+// at reads a stored time.
+func at(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+// collect reads the rows of an answer one by one.
+func collect[R any](rows projection.Rows, err error, scan func(projection.Row) (R, error)) ([]R, error) {
+	if err != nil {
+		return nil, err
+	}
+	var out []R
+	for rows.Next() {
+		r, err := scan(rows)
+		if err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		out = append(out, r)
+	}
+	return out, errors.Join(rows.Err(), rows.Close())
+}

@@ -1,0 +1,106 @@
+package subscription
+
+import (
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate"
+)
+
+// Cancel ends a subscription now, or at the next unpaid due instant. Cancelling what has ended changes nothing.
+type Cancel struct {
+	Now         time.Time
+	Reason      ledgerv1.CancelReason
+	AtPeriodEnd bool
+}
+
+// Decide implements aggregate.Command.
+func (c Cancel) Decide(s State) ([]*ledgerv1.Event, error) {
+	if err := s.exists(""); err != nil {
+		return nil, err
+	}
+	switch c.Reason {
+	case ledgerv1.CancelReason_CANCEL_REASON_BUYER, ledgerv1.CancelReason_CANCEL_REASON_MERCHANT, ledgerv1.CancelReason_CANCEL_REASON_FRAUD:
+	default:
+		return nil, aggregate.InvalidField("reason", "CANCEL_REASON_INVALID", "BUYER, MERCHANT or FRAUD")
+	}
+	if s.Status == Cancelled || s.Status == Failed {
+		return nil, nil
+	}
+	if s.Status == Completed {
+		return nil, stateInvalid(s)
+	}
+	d := s.decide(c.Now, time.Time{})
+	if !c.AtPeriodEnd || !c.Now.Before(s.NextDue) {
+		d.cancel(c.Reason)
+		return d.done()
+	}
+	if s.CancelAt.Equal(s.NextDue) {
+		return nil, aggregate.Refuse("CANCELLATION_SCHEDULED", "it ends at %s already", s.CancelAt.Format(time.RFC3339))
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_CancellationScheduled{CancellationScheduled: &ledgerv1.CancellationScheduled{
+		CancelAt: stamp(s.NextDue), Reason: c.Reason,
+	}}})
+	return d.done()
+}
+
+// cancel ends the subscription. It makes an order, and is told, if anything was ever sold.
+func (d *decision) cancel(reason ledgerv1.CancelReason) {
+	var order int64
+	if len(d.Charges) > 0 {
+		order = d.nextOrder()
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionCancelled{SubscriptionCancelled: &ledgerv1.SubscriptionCancelled{
+		OrderId: order, OriginalOrderId: d.FirstOrder, Reason: reason, Method: d.Method,
+	}}})
+}
+
+func (s State) cancellationScheduled(e *ledgerv1.CancellationScheduled) State {
+	s.CancelAt, s.CancelReason = instant(e.CancelAt), e.Reason
+	return s
+}
+
+func (s State) cancelled(m *ledgerv1.Metadata, e *ledgerv1.SubscriptionCancelled) State {
+	s = s.ordered(e.OrderId)
+	now := instant(m.RecordedAt)
+	if s.Status == Pending {
+		s.Status = Failed
+	} else {
+		s.Status = Cancelled
+	}
+	s.CancelReason = e.Reason
+	s.CancelAt, s.NextAttempt, s.NextDue = time.Time{}, time.Time{}, time.Time{}
+	for i, a := range s.Attempts {
+		if a.Open() {
+			s.Attempts = replaced(s.Attempts, i, func(a *Attempt) { a.withdraw(now) })
+		}
+	}
+	return s
+}
+
+// LoseAgreement reports that the right to charge is gone: the buyer or the gateway ended it. Number and Attempt name
+// the attempt that was told so, if one was.
+type LoseAgreement struct {
+	Now             time.Time
+	Number, Attempt uint32
+	Code, Message   string
+}
+
+// Decide implements aggregate.Command.
+func (c LoseAgreement) Decide(s State) ([]*ledgerv1.Event, error) {
+	if err := s.exists(""); err != nil {
+		return nil, err
+	}
+	d := s.decide(c.Now, time.Time{})
+	if a, ok := s.FindAttempt(c.Number, c.Attempt); ok && a.Open() {
+		d.clear(a, "agreement_lost")
+	}
+	if s.Ended() {
+		return d.done()
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_AgreementLost{AgreementLost: &ledgerv1.AgreementLost{Code: c.Code, Message: c.Message}}})
+	if !d.Ended() {
+		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_AGREEMENT)
+	}
+	return d.done()
+}

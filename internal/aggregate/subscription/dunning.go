@@ -1,0 +1,128 @@
+package subscription
+
+import (
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+const day = 24 * time.Hour
+
+// dunningDays are the days of the re-attempts, counted from the number's first attempt: Kartra's cycle of every
+// three days, three times.
+// Source: https://support.kartra.com/support/solutions/articles/153000170320-payment-failure-and-retry-cycle
+func dunningDays() [3]time.Duration { return [...]time.Duration{3 * day, 6 * day, 9 * day} }
+
+// windowEnd is the day of the last re-attempt.
+func (s State) windowEnd() time.Time {
+	days := dunningDays()
+	return s.FirstAttemptAt.Add(days[len(days)-1])
+}
+
+// step is the dunning step of an attempt that is made now: the step of the day that has come last. A manual try, a
+// try with another method and a try after proof of absence keep the step they are in.
+func (d *decision) step() uint32 {
+	if d.Status != PastDue {
+		return 0
+	}
+	before := d.Attempts[len(d.Attempts)-1]
+	last := before.Reattempt
+	if before.Status == AttemptNotCharged || d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt) {
+		return last
+	}
+	step := last
+	for i, after := range dunningDays() {
+		if k := uint32(i + 1); k > last && !d.now.Before(d.FirstAttemptAt.Add(after)) {
+			step = k
+		}
+	}
+	return step
+}
+
+// nextStep is when the attempt after step `reattempt` is made; zero if no day is left.
+func (d *decision) nextStep(reattempt uint32) time.Time {
+	for i, after := range dunningDays() {
+		if at := d.FirstAttemptAt.Add(after); uint32(i+1) > reattempt && at.After(d.now) {
+			return at
+		}
+	}
+	return time.Time{}
+}
+
+// DeclinePayment reports that an attempt surely did not and will not charge.
+type DeclinePayment struct {
+	Now, At               time.Time
+	Number, Attempt       uint32
+	Category              ledgerv1.DeclineCategory
+	Code, Advice, Message string
+	Reference             string
+	Expired               bool // it was pending and ran out at the gateway
+	StopOrder             bool // the buyer stopped all payments
+}
+
+// Decide implements aggregate.Command.
+func (c DeclinePayment) Decide(s State) ([]*ledgerv1.Event, error) {
+	a, ok := s.FindAttempt(c.Number, c.Attempt)
+	if !ok {
+		return nil, attemptUnknown()
+	}
+	if !a.Open() {
+		return nil, nil
+	}
+	d := s.decide(c.Now, c.At)
+	switch {
+	case s.Ended() || a.Withdrawn:
+		d.clear(a, "declined") // nobody waits for this payment any more: no order, nothing to tell
+	case s.Status == Pending && c.Expired:
+		d.clear(a, "expired")
+	case s.Status == Pending:
+		d.decline(a, c, time.Time{}) // a first payment has no dunning
+	default:
+		d.dun(a, c)
+	}
+	return d.done()
+}
+
+// dun records a declined rebill and says when it is tried again, or ends the subscription.
+func (d *decision) dun(a *Attempt, c DeclinePayment) {
+	if c.Expired || c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_UNSPECIFIED {
+		c.Category = ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	}
+	retry := c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT && !c.StopOrder
+	next := time.Time{}
+	if retry {
+		next = d.nextStep(a.Reattempt)
+	}
+	over := !d.now.Before(d.windowEnd()) || retry && next.IsZero()
+	d.decline(a, c, next)
+	if c.StopOrder || over {
+		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
+	}
+}
+
+func (d *decision) decline(a *Attempt, c DeclinePayment, next time.Time) {
+	id := d.nextOrder()
+	if c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_UNSPECIFIED {
+		c.Category = ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentDeclined{PaymentDeclined: &ledgerv1.PaymentDeclined{
+		OrderId: id, PayNumber: a.Number, Attempt: a.Attempt, Reattempt: a.Reattempt, Amounts: a.Amounts,
+		Category: c.Category, Code: c.Code, Advice: c.Advice, Message: c.Message, Reference: c.Reference,
+		OriginalOrderId: d.original(id), NextAttemptAt: stamp(next), Method: a.Method,
+	}}})
+}
+
+func (s State) paymentDeclined(e *ledgerv1.PaymentDeclined) State {
+	s = s.ordered(e.OrderId)
+	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+		a.Status, a.OrderID, a.Category, a.Code, a.NextAction = AttemptDeclined, e.OrderId, e.Category, e.Code, nil
+	})
+	if s.Status == Pending {
+		s.Status = Failed
+		return s
+	}
+	s.Status = PastDue
+	s.NextAttempt = instant(e.NextAttemptAt)
+	s.MethodStopped = e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	return s
+}

@@ -1,0 +1,287 @@
+package subscription
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/money"
+)
+
+// RefundID is the id of the refund that a request makes.
+func RefundID(stream, requestID string) string { return "rf_" + key("refund", stream, requestID)[:20] }
+
+// Refund returns a payment or a part of it.
+type Refund struct {
+	Now     time.Time
+	ID      string
+	OrderID int64
+	Amount  *ledgerv1.Money // nil for all that is left
+	Reason  string
+}
+
+// Decide implements aggregate.Command.
+func (c Refund) Decide(s State) ([]*ledgerv1.Event, error) {
+	if err := s.exists(""); err != nil {
+		return nil, err
+	}
+	ch, err := c.find(s)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := c.parts(s, ch)
+	if err != nil {
+		return nil, err
+	}
+	if s.ordersExhausted() {
+		return nil, orderLimit()
+	}
+	st := s.Started
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundRequested{RefundRequested: &ledgerv1.RefundRequested{
+		RefundId: c.ID, ParentOrderId: ch.OrderID, PayNumber: ch.Number, Amounts: parts,
+		Key:          key("refund", st.MerchantId, st.SubscriptionId, c.ID),
+		ConnectionId: st.ConnectionId, ChargeReference: ch.Reference, Reason: c.Reason,
+	}}})
+	return d.done()
+}
+
+// find is the payment to refund.
+func (c Refund) find(s State) (*Charge, error) {
+	if ch, ok := s.FindCharge(c.OrderID); ok {
+		if ch.Reference == "" || ch.Amounts.Full.MinorUnits == 0 {
+			return nil, aggregate.Refuse("NOT_CAPTURED", "nothing was charged for order %d", c.OrderID)
+		}
+		return ch, nil
+	}
+	for _, a := range s.Attempts {
+		if a.OrderID == c.OrderID && c.OrderID != 0 {
+			return nil, aggregate.Refuse("NOT_CAPTURED", "order %d is a failed payment", c.OrderID)
+		}
+	}
+	if slices.ContainsFunc(s.Attempts, (*Attempt).InDoubt) {
+		return nil, aggregate.Refuse("PAYMENT_OUTCOME_UNKNOWN", "nobody knows yet what became of the last attempt")
+	}
+	return nil, &aggregate.Error{Kind: aggregate.NotFound, Reason: "PAYMENT_NOT_FOUND", Field: "order_id",
+		Message: "this subscription has no such payment"}
+}
+
+// parts are the refund's parts: of what is neither returned, charged back nor on its way back.
+func (c Refund) parts(s State, ch *Charge) (*ledgerv1.Amounts, error) {
+	left := s.refundable(ch)
+	amount := c.Amount
+	if amount == nil {
+		amount = left.Full
+	}
+	if amount.CurrencyCode != left.Full.CurrencyCode {
+		return nil, aggregate.InvalidField("amount", "CURRENCY_MISMATCH", "the payment was in %s", left.Full.CurrencyCode)
+	}
+	if c.Amount != nil && amount.MinorUnits <= 0 {
+		return nil, aggregate.InvalidField("amount", "AMOUNT_RANGE", "a refund returns something")
+	}
+	if amount.MinorUnits > left.Full.MinorUnits || left.Full.MinorUnits <= 0 {
+		return nil, aggregate.Refuse("REFUND_EXCEEDS_CAPTURED", "%s is left to refund", money.Format(left.Full)).
+			With("left", money.Format(left.Full))
+	}
+	return money.SplitRefund(left, amount)
+}
+
+// refundable is what is left of a charge: captured, less returned, less charged back, less on its way back.
+func (s State) refundable(ch *Charge) *ledgerv1.Amounts {
+	left := money.SubAmounts(money.SubAmounts(ch.Amounts, ch.Refunded), ch.ChargedBack)
+	for _, r := range s.Refunds {
+		if r.Parent == ch.OrderID && r.Open() {
+			left = money.SubAmounts(left, r.Amounts)
+		}
+	}
+	return money.Splittable(left)
+}
+
+func (s State) refundRequested(m *ledgerv1.Metadata, e *ledgerv1.RefundRequested) State {
+	s.Refunds = added(s.Refunds, RefundRecord{
+		ID: e.RefundId, Parent: e.ParentOrderId, Number: e.PayNumber, Amounts: e.Amounts, Key: e.Key,
+		ChargeReference: e.ChargeReference, RequestedAt: instant(m.RecordedAt),
+	})
+	return s
+}
+
+// PendRefund reports that the gateway will decide later about a refund.
+type PendRefund struct {
+	Now           time.Time
+	ID, Reference string
+}
+
+// Decide implements aggregate.Command.
+func (c PendRefund) Decide(s State) ([]*ledgerv1.Event, error) {
+	r, ok := s.FindRefund(c.ID)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	if !r.Open() || r.Status == RefundPending {
+		return nil, nil
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundPending{RefundPending: &ledgerv1.RefundPending{RefundId: c.ID, Reference: c.Reference}}})
+	return d.done()
+}
+
+func (s State) refundPending(m *ledgerv1.Metadata, e *ledgerv1.RefundPending) State {
+	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
+		r.Status, r.Reference = RefundPending, e.Reference
+		r.doubt(instant(m.RecordedAt), r.RequestedAt)
+	})
+	return s
+}
+
+func (r *RefundRecord) doubt(from, sent time.Time) {
+	if r.DoubtfulFrom.IsZero() {
+		r.DoubtfulFrom = from
+	}
+	if r.SentAt.IsZero() {
+		r.SentAt = sent
+	}
+}
+
+// DoubtRefund reports that nobody knows whether a refund went out.
+type DoubtRefund struct {
+	Now, SentAt time.Time
+	ID, Why     string
+}
+
+// Decide implements aggregate.Command.
+func (c DoubtRefund) Decide(s State) ([]*ledgerv1.Event, error) {
+	r, ok := s.FindRefund(c.ID)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	if r.Status != RefundRequested {
+		return nil, nil
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundUnknown{RefundUnknown: &ledgerv1.RefundUnknown{
+		RefundId: c.ID, Why: c.Why, SentAt: stamp(c.SentAt),
+	}}})
+	return d.done()
+}
+
+func (s State) refundUnknown(m *ledgerv1.Metadata, e *ledgerv1.RefundUnknown) State {
+	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
+		r.Status, r.Why = RefundUnknown, e.Why
+		r.doubt(instant(m.RecordedAt), instant(e.SentAt))
+	})
+	return s
+}
+
+// SettleRefund reports that the money went back. Proof of it counts even after the refund was given up.
+type SettleRefund struct {
+	Now, At       time.Time
+	ID, Reference string
+}
+
+// Decide implements aggregate.Command.
+func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
+	r, ok := s.FindRefund(c.ID)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	if r.Status == RefundSucceeded || r.Status == RefundReversed {
+		return nil, nil
+	}
+	ch, ok := s.FindCharge(r.Parent)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	captured := ch.Amounts.Full.MinorUnits
+	returned := ch.Refunded.Full.MinorUnits + ch.ChargedBack.Full.MinorUnits + r.Amounts.Full.MinorUnits
+	d := s.decide(c.Now, c.At)
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundSucceeded{RefundSucceeded: &ledgerv1.RefundSucceeded{
+		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
+		PayNumber: r.Number, Amounts: r.Amounts, Reference: c.Reference,
+		Full: returned >= captured, OverReturned: returned > captured,
+	}}})
+	return d.done()
+}
+
+func (s State) refundSucceeded(e *ledgerv1.RefundSucceeded) State {
+	s = s.ordered(e.OrderId)
+	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
+		r.Status, r.Reference, r.OrderID = RefundSucceeded, e.Reference, e.OrderId
+	})
+	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
+		c.Refunded = money.AddAmounts(c.Refunded, e.Amounts)
+	})
+	return s
+}
+
+// FailRefund reports that a refund moved no money and will not.
+type FailRefund struct {
+	Now               time.Time
+	ID, Code, Message string
+}
+
+// Decide implements aggregate.Command.
+func (c FailRefund) Decide(s State) ([]*ledgerv1.Event, error) {
+	r, ok := s.FindRefund(c.ID)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	if !r.Open() {
+		return nil, nil
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundFailed{RefundFailed: &ledgerv1.RefundFailed{
+		RefundId: c.ID, Code: c.Code, Message: c.Message,
+	}}})
+	return d.done()
+}
+
+func (s State) refundFailed(e *ledgerv1.RefundFailed) State {
+	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
+		r.Status, r.Code = RefundFailed, e.Code
+	})
+	return s
+}
+
+// ReverseRefund reports that a refund which had succeeded came back.
+type ReverseRefund struct {
+	Now, At           time.Time
+	ID, Code, Message string
+}
+
+// Decide implements aggregate.Command.
+func (c ReverseRefund) Decide(s State) ([]*ledgerv1.Event, error) {
+	r, ok := s.FindRefund(c.ID)
+	if !ok {
+		return nil, refundUnknown(c.ID)
+	}
+	if r.Status == RefundReversed {
+		return nil, nil
+	}
+	if r.Status != RefundSucceeded {
+		return nil, aggregate.Refuse("REFUND_NOT_DONE", "refund %s has not succeeded", c.ID)
+	}
+	d := s.decide(c.Now, c.At)
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundReversed{RefundReversed: &ledgerv1.RefundReversed{
+		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
+		PayNumber: r.Number, Amounts: proto.CloneOf(r.Amounts), Code: c.Code, Message: c.Message,
+	}}})
+	return d.done()
+}
+
+func (s State) refundReversed(e *ledgerv1.RefundReversed) State {
+	s = s.ordered(e.OrderId)
+	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
+		r.Status, r.Code = RefundReversed, e.Code
+	})
+	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
+		c.Refunded = money.SubAmounts(c.Refunded, e.Amounts)
+	})
+	return s
+}
+
+func refundUnknown(id string) error {
+	return &aggregate.Error{Kind: aggregate.NotFound, Reason: "REFUND_NOT_FOUND", Message: "there is no refund " + id}
+}

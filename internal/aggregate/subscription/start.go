@@ -1,0 +1,150 @@
+package subscription
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/country"
+	"ledger.internal/ledger/internal/aggregate/text"
+)
+
+// maxQuantity is what a form field of ten digits can tell.
+const maxQuantity = 1_000_000_000
+
+// Start begins a subscription and asks for its first payment.
+type Start struct {
+	Now     time.Time
+	Trial   bool // with an initial payment
+	Number  int64
+	Request *ledgerv1.StartRequest
+
+	Merchant, ID       string
+	Gateway, Processor string
+	Mode               ledgerv1.Mode
+}
+
+// Decide implements aggregate.Command.
+func (c Start) Decide(s State) ([]*ledgerv1.Event, error) {
+	if s.Exists() {
+		return nil, &aggregate.Error{Kind: aggregate.Exists, Reason: "SUBSCRIPTION_EXISTS",
+			Message: "there is a subscription " + c.ID + " already"}
+	}
+	if !text.ValidID(c.ID) {
+		return nil, aggregate.InvalidField("start.subscription_id", "ID_INVALID", "an id has 1 to 40 letters, digits or underscores")
+	}
+	r := c.Request
+	terms, err := checkTerms("start.terms", r.GetTerms(), c.Trial)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.checkRest(); err != nil {
+		return nil, err
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionStarted{SubscriptionStarted: &ledgerv1.SubscriptionStarted{
+		MerchantId:         c.Merchant,
+		SubscriptionId:     c.ID,
+		Number:             c.Number,
+		BuyerId:            r.Buyer.Id,
+		Buyer:              personal(r.Buyer),
+		Terms:              terms,
+		ConnectionId:       r.ConnectionId,
+		Gateway:            c.Gateway,
+		Processor:          c.Processor,
+		Mode:               c.Mode,
+		PaymentMethodToken: r.PaymentMethodToken,
+		Quantity:           max(r.Quantity, 1),
+		Urls:               r.Urls,
+		ExternalRef:        r.ExternalRef,
+		Tracking:           r.Tracking,
+	}}})
+	d.request(amounts(terms, 1))
+	return d.done()
+}
+
+// checkRest checks all but the terms.
+func (c Start) checkRest() error {
+	r := c.Request
+	if r.GetBuyer().GetId() == "" {
+		return aggregate.InvalidField("start.buyer.id", "BUYER_REQUIRED", "name the buyer by the id you know him by")
+	}
+	if err := checkBuyer("start.buyer", r.Buyer); err != nil {
+		return err
+	}
+	if r.Quantity > maxQuantity {
+		return aggregate.InvalidField("start.quantity", "QUANTITY_INVALID", "at most %d", maxQuantity)
+	}
+	for _, u := range []struct{ name, url string }{
+		{"success", r.Urls.GetSuccess()}, {"failure", r.Urls.GetFailure()}, {"return", r.Urls.GetReturn()},
+	} {
+		if u.url != "" && !text.ValidURL(u.url) {
+			return aggregate.InvalidField("start.urls."+u.name, "URL_INVALID", "give an absolute http or https address")
+		}
+	}
+	return nil
+}
+
+func (s State) started(e *ledgerv1.SubscriptionStarted) State {
+	s.Started = e
+	s.Status = Pending
+	s.Buyer = e.Buyer
+	return s
+}
+
+// UpdateBuyer replaces what is known of the buyer.
+type UpdateBuyer struct {
+	Now   time.Time
+	Buyer *ledgerv1.Buyer
+}
+
+// Decide implements aggregate.Command.
+func (c UpdateBuyer) Decide(s State) ([]*ledgerv1.Event, error) {
+	if err := s.exists(""); err != nil {
+		return nil, err
+	}
+	if c.Buyer == nil {
+		return nil, aggregate.InvalidField("buyer", "BUYER_REQUIRED", "say what is known of the buyer")
+	}
+	if c.Buyer.Id != "" && c.Buyer.Id != s.Started.BuyerId {
+		return nil, aggregate.InvalidField("buyer.id", "BUYER_FIXED", "a subscription keeps its buyer for life")
+	}
+	if err := checkBuyer("buyer", c.Buyer); err != nil {
+		return nil, err
+	}
+	b := personal(c.Buyer)
+	if proto.Equal(b, s.Buyer) {
+		return nil, aggregate.Refuse("UNCHANGED", "the buyer is known as this already")
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_BuyerUpdated{BuyerUpdated: &ledgerv1.BuyerUpdated{
+		BuyerId: s.Started.BuyerId, Buyer: b,
+	}}})
+	return d.done()
+}
+
+func checkBuyer(field string, b *ledgerv1.Buyer) error {
+	if b.GdprStatus > 5 {
+		return aggregate.InvalidField(field+".gdpr_status", "GDPR_STATUS_INVALID", "a status from 0 to 5")
+	}
+	for _, a := range []struct {
+		name    string
+		address *ledgerv1.Address
+	}{{"address", b.Address}, {"shipping_address", b.ShippingAddress}} {
+		if code := a.address.GetCountryCode(); code != "" {
+			if _, _, ok := country.Lookup(code); !ok {
+				return aggregate.InvalidField(field+"."+a.name+".country_code", "COUNTRY_INVALID", "two capital letters of ISO 3166-1")
+			}
+		}
+	}
+	return nil
+}
+
+// personal is what is stored of a buyer under seal: all but the id, which stands beside it in clear.
+func personal(b *ledgerv1.Buyer) *ledgerv1.Buyer {
+	b = proto.CloneOf(b)
+	b.Id = ""
+	return b
+}

@@ -1,0 +1,115 @@
+package subscription
+
+import (
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+// Wake tells the subscription what time it is. It does what has become due, if anything.
+type Wake struct{ Now time.Time }
+
+// Decide implements aggregate.Command.
+func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
+	if !s.Exists() || s.Ended() {
+		return nil, nil
+	}
+	due := func(t time.Time) bool { return !t.IsZero() && !c.Now.Before(t) }
+	d := s.decide(c.Now, time.Time{})
+	open, isOpen := s.trying()
+	switch {
+	case due(s.CancelAt):
+		d.cancel(s.CancelReason) // before anything is charged
+	case isOpen:
+		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) {
+			d.clear(open, "expired")
+		}
+	case s.blocked():
+	case due(s.NextAttempt):
+		d.request(s.asked())
+	case s.Status == PastDue && s.NextAttempt.IsZero() && due(s.windowEnd()):
+		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
+	}
+	return d.done()
+}
+
+// asked are the amounts of the open pay number: those of its last attempt, for a caller who asked for less does not
+// expect a re-attempt to ask for more, else what the terms say.
+func (s State) asked() *ledgerv1.Amounts {
+	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
+		return s.Attempts[n-1].Amounts
+	}
+	return amounts(s.Terms(), s.Paid+1)
+}
+
+// blocked reports whether nothing new may be charged.
+func (s State) blocked() bool { return s.Mismatch || s.ordersExhausted() }
+
+// Due is the first instant after `after` at which the subscription wants a Wake or a look-up; zero for never.
+func (s State) Due(after time.Time) time.Time {
+	var first time.Time
+	consider := func(t time.Time) {
+		if t.IsZero() || !t.After(after) {
+			return
+		}
+		if first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	if !s.Ended() {
+		consider(s.CancelAt)
+		open, isOpen := s.trying()
+		switch {
+		case isOpen:
+			if s.Status == Pending {
+				consider(open.ExpiresAt)
+			}
+		case s.blocked():
+		case !s.NextAttempt.IsZero():
+			consider(s.NextAttempt)
+		case s.Status == PastDue:
+			consider(s.windowEnd())
+		}
+	}
+	for _, l := range s.Lookups() {
+		consider(l.due(after))
+	}
+	return first
+}
+
+// Lookup is an attempt or a refund that only the gateway can tell about.
+type Lookup struct {
+	Key     string
+	Sent    time.Time     // when it may have gone out
+	From    time.Time     // when looking up began
+	Attempt *Attempt      // one of the two
+	Refund  *RefundRecord //
+}
+
+// Lookups are the attempts and refunds that the gateway is asked about until it has an answer.
+func (s State) Lookups() []Lookup {
+	var ls []Lookup
+	for _, a := range s.Attempts {
+		if a.Open() && !a.DoubtfulFrom.IsZero() {
+			ls = append(ls, Lookup{Key: a.Key, Sent: a.SentAt, From: a.DoubtfulFrom, Attempt: a})
+		}
+	}
+	for _, r := range s.Refunds {
+		if r.Open() && !r.DoubtfulFrom.IsZero() {
+			ls = append(ls, Lookup{Key: r.Key, Sent: r.SentAt, From: r.DoubtfulFrom, Refund: r})
+		}
+	}
+	return ls
+}
+
+// due is the first scheduled look-up after `after`: 30 s, 2 m, 5 m, 30 m, 2 h and 12 h after looking up began, then
+// daily.
+func (l Lookup) due(after time.Time) time.Time {
+	for _, d := range [...]time.Duration{30 * time.Second, 2 * time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 12 * time.Hour} {
+		if t := l.From.Add(d); t.After(after) {
+			return t
+		}
+	}
+	days := after.Sub(l.From)/day + 1
+	return l.From.Add(days * day)
+}
