@@ -37,7 +37,7 @@ func logger(w io.Writer) *slog.Logger {
 	f, ok := w.(*os.File)
 	if ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(tint.NewHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}))
+			return slog.New(tint.NewTextHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}))
 		}
 	}
 	return slog.New(slog.NewJSONHandler(w, nil))

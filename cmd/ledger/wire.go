@@ -219,7 +219,10 @@ func (s *service) openFollowers(ctx context.Context) error {
 			return err
 		}
 	}
-	s.bus = bus.New(bus.Config{Log: s.log, Work: s.work, Clock: s.clock, Logger: s.logger})
+	// A call of a handler outlasts a call of a gateway, and stopping outlasts both: an answer that is still to come
+	// is worth waiting for.
+	calls := s.cfg.GatewayTimeout + 5*time.Second
+	s.bus = bus.New(bus.Config{Log: s.log, Work: s.work, Clock: s.clock, Logger: s.logger, Timeout: calls, Grace: calls})
 	for _, h := range p.All() {
 		s.bus.Add(h)
 	}

@@ -31,8 +31,6 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("charge %s: %w", a.Key, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	sent := p.Clock.Now()
 	var res gateway.Result
 	if p.maySend(gw.Traits(), a.Key, a.RequestedAt) {

@@ -94,9 +94,6 @@ func settled(err error) error {
 // who names a gateway as an actor.
 func who(conn gateway.Connection) string { return "gateway:" + conn.Gateway }
 
-// seconds of a gateway call; its adapter has its own, shorter limit.
-const callTimeout = 60 * time.Second
-
 func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
 	c := gateway.Charge{
 		Key: a.Key, Amount: a.Amounts.GetFull(), Method: a.Method, ReturnURL: returnURL(s.Started),

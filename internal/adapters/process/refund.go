@@ -37,8 +37,6 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 	if err != nil {
 		return fmt.Errorf("refund %s: %w", r.ID, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
 	sent := p.Clock.Now()
 	var res gateway.Result
 	if p.maySend(gw.Traits(), r.Key, r.RequestedAt) {

@@ -97,7 +97,7 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 		// A gateway that does not answer must not keep what is due from happening.
 		w.Logger.Warn("look-up failed", "stream", stream, "error", err)
 	}
-	s, revision, err := w.Subscriptions.Load(ctx, stream)
+	_, revision, err := w.Subscriptions.Load(ctx, stream)
 	if err != nil {
 		return time.Time{}, err
 	}
