@@ -23,7 +23,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// seed makes, on an empty log, the merchant "default" with a connection "sandbox": something to begin with.
+// What an empty ledger begins with.
+const (
+	firstMerchant   = "default"
+	firstConnection = "sandbox"
+)
+
+// seed makes, on an empty log, a merchant with a connection to the sandbox: something to begin with.
 func (s *service) seed(ctx context.Context) error {
 	head, err := s.log.Head(ctx)
 	if err != nil || !head.IsZero() {
@@ -32,30 +38,26 @@ func (s *service) seed(ctx context.Context) error {
 	request := func(what string) aggregate.Request {
 		return aggregate.Request{ID: aggregate.InternalPrefix + "seed/" + what, Actor: "ledger", At: s.clock.Now()}
 	}
-	const id, conn = "default", "sandbox"
-	if _, err := s.merchants.Do(ctx, merchant.Stream(id), request("merchant"), merchant.Create{
-		ID: id, Settings: merchant.Settings{Name: "Default merchant"}, ZoneKnown: true,
+	if _, err := s.merchants.Do(ctx, merchant.Stream(firstMerchant), request("merchant"), merchant.Create{
+		ID: firstMerchant, Settings: merchant.Settings{Name: "Default merchant"}, ZoneKnown: true,
 	}); err != nil {
 		return err
 	}
-	res, err := s.connections.Do(ctx, connection.Stream(id, conn), request("connection"), connection.Create{
-		Merchant: id, ID: conn, Gateway: connection.Sandbox, WebhookSecret: rand.Text(),
+	_, err = s.connections.Do(ctx, connection.Stream(firstMerchant, firstConnection), request("connection"), connection.Create{
+		Merchant: firstMerchant, ID: firstConnection, Gateway: connection.Sandbox, WebhookSecret: rand.Text(),
 	})
-	if err != nil {
-		return err
-	}
-	s.introduce = append(s.introduce, rpc.GatewayConnection(s.baseURL(), res.State))
-	return nil
+	return err
 }
 
-// introduceConnections tells the gateways of connections that were made while they did not run yet.
-func (s *service) introduceConnections(ctx context.Context) error {
-	for _, c := range s.introduce {
-		if g, ok := s.gateways[c.Gateway].(gateway.Connector); ok {
-			if err := g.Connect(ctx, c); err != nil {
-				return fmt.Errorf("connection %s.%s: %w", c.Merchant, c.ID, err)
-			}
-		}
+// introduce tells the sandbox of the connection that seed made. It does so at every start: the first one may have
+// ended in between.
+func (s *service) introduce(ctx context.Context) error {
+	c, _, err := s.connections.Load(ctx, connection.Stream(firstMerchant, firstConnection))
+	if err != nil || !c.Exists() {
+		return err
+	}
+	if g, ok := s.gateways[c.Gateway].(gateway.Connector); ok {
+		return g.Connect(ctx, rpc.GatewayConnection(s.baseURL(), c))
 	}
 	return nil
 }

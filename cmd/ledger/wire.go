@@ -55,7 +55,6 @@ type service struct {
 	gateways   map[string]gateway.Gateway
 	sandbox    *sandbox.Server
 	sandboxURL string
-	introduce  []gateway.Connection // connections that their gateways have yet to hear of
 
 	followers []*projection.Follower
 	bus       *bus.Bus
@@ -244,8 +243,8 @@ func (s *service) run(ctx context.Context) error {
 // serveAll runs all that is ours.
 func (s *service) serveAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	if err := s.introduceConnections(ctx); err != nil && ctx.Err() == nil {
-		s.logger.Error("a gateway does not know a connection", "error", err)
+	if err := s.introduce(ctx); err != nil && ctx.Err() == nil {
+		s.logger.Error("the sandbox was not told of its first connection", "error", err)
 	}
 	for _, f := range s.followers {
 		group.Go(func() error { return divergence(f.Run(ctx)) })

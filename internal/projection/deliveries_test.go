@@ -416,6 +416,9 @@ func TestAConclusionThatComesTooLateChangesNothing(t *testing.T) {
 			return projection.PostponeDelivery(tx, id, &ledgerv1.DeliveryTry{Number: 2}, minute(20))
 		},
 		"reclaim": func(tx projection.Tx) error { return projection.ReclaimDeliveries(tx, "a", minute(20)) },
+		"the event once more": func(tx projection.Tx) error {
+			return projection.Deliveries().Apply(tx, minute(20), l.events[1])
+		},
 	} {
 		v.update(how)
 		if got, want := deliveryLines(t, v.store, projection.DeliveryFilter{}), []string{"shop 10001 sale delivered at 12:03"}; !slices.Equal(got, want) {

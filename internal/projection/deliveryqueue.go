@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -70,8 +71,9 @@ const selectDue = `SELECT delivery_id, merchant_id, endpoint_id, subscription_id
 
 // DueDeliveries reads what may be sent to an endpoint at `now`, what has waited longest first.
 func DueDeliveries(ctx context.Context, r Reader, endpoint string, now time.Time, limit int) ([]DueDelivery, error) {
+	// The limit is no parameter: SQLite would plan the query anew each time that it differs.
 	rows, err := r.Query(ctx, selectDue+`WHERE endpoint_stream = $1 AND next_try_at IS NOT NULL AND next_try_at <= $2
-		ORDER BY next_try_at, pos_commit, pos_prepare LIMIT $3`, endpoint, now.UnixMicro(), int64(limit))
+		ORDER BY next_try_at, pos_commit, pos_prepare LIMIT `+strconv.Itoa(limit), endpoint, now.UnixMicro())
 	return collect(rows, err, scanDue)
 }
 

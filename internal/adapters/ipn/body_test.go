@@ -35,7 +35,7 @@ func TestNobodyPrintsTheSecretKey(t *testing.T) {
 
 // FuzzEncode checks that a receiver reads exactly what was written: the same pairs, and of one key in the same order.
 func FuzzEncode(f *testing.F) {
-	f.Add("transaction_id", "1010001", "lead_first_name", "Zoë & O'Neill")
+	f.Add("transaction_id", "1010001", "lead_first_name", "Schrödinger & l'Université")
 	f.Add("shipping _city", "N/A", "shipping _city", "a=b&c=d;e+f%20")
 	f.Add("k", "\x00\xff\r\n", "", "")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2 string) {

@@ -28,7 +28,7 @@ const (
 
 // newClient returns the client for receivers, which are strangers: it follows no redirect, uses no proxy, inflates
 // nothing, and dials no address that is not public, whatever a name resolves to, except those that are allowed.
-func newClient(connect time.Duration, perHost int, allowed []netip.Prefix) *http.Client {
+func newClient(connect time.Duration, idle int, allowed []netip.Prefix) *http.Client {
 	dialer := &net.Dialer{Timeout: connect, Control: guard(allowed)}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -37,8 +37,8 @@ func newClient(connect time.Duration, perHost int, allowed []netip.Prefix) *http
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    connect,
 			DisableCompression:     true,
-			MaxIdleConnsPerHost:    perHost,
-			MaxIdleConns:           256,
+			MaxIdleConnsPerHost:    idle, // many endpoints may be on one host
+			MaxIdleConns:           4 * idle,
 			IdleConnTimeout:        30 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
 		},

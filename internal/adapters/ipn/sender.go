@@ -74,6 +74,8 @@ type Sender struct {
 	client *http.Client
 	writer *writer
 	wake   chan struct{} // holds a token while there may be something to do
+	ready  chan struct{} // closed once what an earlier run left is due again
+	start  sync.Once
 
 	mu       sync.Mutex
 	inFlight map[string]string // delivery id to endpoint
@@ -87,8 +89,9 @@ func NewSender(c Config) *Sender {
 	c = c.withDefaults()
 	return &Sender{
 		Config:   c,
-		client:   newClient(c.ConnectTimeout, c.PerEndpoint, c.AllowPrivate),
+		client:   newClient(c.ConnectTimeout, c.Concurrency, c.AllowPrivate),
 		wake:     make(chan struct{}, 1),
+		ready:    make(chan struct{}),
 		inFlight: map[string]string{},
 		busy:     map[string]int{},
 		changed:  make(chan struct{}),
@@ -118,6 +121,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	if err := s.reclaim(ctx); err != nil {
 		return stopped(ctx, err)
 	}
+	s.start.Do(func() { close(s.ready) })
 	if s.Rows != nil {
 		sending.Go(func() { s.follow(ctx) })
 	}
@@ -153,11 +157,11 @@ func (s *Sender) reclaim(ctx context.Context) error {
 func (s *Sender) follow(ctx context.Context) {
 	for {
 		at := s.Rows.Position()
+		s.Notify() // of all up to there; what comes after ends the wait
 		at.Prepare++
 		if s.Rows.WaitFor(ctx, at) != nil {
 			return
 		}
-		s.Notify()
 	}
 }
 
@@ -279,6 +283,11 @@ func (s *Sender) end(d projection.DueDelivery) {
 
 // Idle returns nil once nothing is in flight and nothing that waits is due by the clock. The Sender must be running.
 func (s *Sender) Idle(ctx context.Context) error {
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
 		s.mu.Lock()
 		flying, begun, changed := len(s.inFlight), s.begun, s.changed

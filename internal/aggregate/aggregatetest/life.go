@@ -117,7 +117,7 @@ func (l *life) start(t *ledgerv1.Terms, changes ...func(*ledgerv1.SubscriptionSt
 		PaymentMethodToken: "tok_" + l.id,
 		Quantity:           1,
 		Urls:               &ledgerv1.Urls{Success: "https://shop.example/thanks", Failure: "https://shop.example/sorry"},
-		Tracking:           &ledgerv1.Tracking{Id_1: "spring", Id_2: "banner-7", Link: "newsletter", Affiliate: "ann"},
+		Tracking:           &ledgerv1.Tracking{Id_1: "spring", Id_2: "banner-7", Link: "newsletter", Affiliate: "partner-3"},
 	}
 	for _, change := range changes {
 		change(s)

@@ -74,10 +74,10 @@ func coupon(payments uint32, a *ledgerv1.Amounts) func(*ledgerv1.Terms) {
 func buyer() *ledgerv1.Buyer {
 	return &ledgerv1.Buyer{
 		Id:               "lead-7001",
-		FirstName:        "Zoë",
-		LastName:         "O'Neill & Söhne",
-		Email:            "zoe+courses@mail.example",
-		Username:         "zoe",
+		FirstName:        "Erwin",
+		LastName:         "Schrödinger",
+		Email:            "erwin+courses@mail.example",
+		Username:         "erwin",
 		PhoneCountryCode: "49",
 		PhoneNumber:      "30 1234567",
 		Address: &ledgerv1.Address{
@@ -95,9 +95,9 @@ func buyer() *ledgerv1.Buyer {
 // company is a person who buys for a firm and has goods sent.
 func company() *ledgerv1.Buyer {
 	b := buyer()
-	b.Id, b.Company, b.SalesTaxId = "lead-7002", "Söhne GmbH", "DE123456789"
+	b.Id, b.Company, b.SalesTaxId = "lead-7002", "Wellen & Söhne GmbH", "DE123456789"
 	b.ShippingAddress = &ledgerv1.Address{
-		Line: "Rue de Rivoli 99", City: "Paris", Zip: "75001", State: "Île-de-France", CountryCode: "FR",
+		Line: "99 Rue de l'Université", City: "Paris", Zip: "75001", State: "Île-de-France", CountryCode: "FR",
 	}
 	return b
 }

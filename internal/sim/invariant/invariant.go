@@ -46,7 +46,7 @@ func (r *Report) violation(format string, args ...any) {
 
 // Check looks at everything once. The error is only for what could not be read.
 func Check(ctx context.Context, w World) (*Report, error) {
-	r := &Report{}
+	r := &Report{Violations: []string{}}
 	h := newHistory(r)
 	done := errors.New("read to the end")
 	err := w.Log.Follow(ctx, nil, event.Cursor{}, func(_ context.Context, m event.Message) error {

@@ -6,14 +6,22 @@ import (
 	"net/http"
 	"net/url"
 
+	amount "ledger.internal/ledger/internal/aggregate/money"
 	"ledger.internal/ledger/internal/projection"
 )
 
 const page = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sandbox payment</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sandbox payment</title>
+<style>
+body { font: 1.1rem/1.5 system-ui, sans-serif; max-width: 26rem; margin: 4rem auto; padding: 0 1rem }
+form { display: inline }
+button { font: inherit; padding: .4rem 1.4rem; margin-right: .6rem }
+small { color: GrayText }
+</style></head>
 <body><h1>Sandbox payment</h1>
 <p>%s</p>
 %s
+<p><small>Nobody pays here: this gateway is made of paper.</small></p>
 </body></html>
 `
 
@@ -37,7 +45,7 @@ func (s *Server) getRedirect(w http.ResponseWriter, r *http.Request) {
 	case c.Status != pending:
 		s.tell(w, r, pageAnswer(http.StatusOK, "The payment is "+string(c.Status)+".", ""))
 	default:
-		s.tell(w, r, pageAnswer(http.StatusOK, fmt.Sprintf("%d %s (minor units) for %s", c.Amount.MinorUnits, c.Amount.CurrencyCode, c.Metadata.Merchant), buttons))
+		s.tell(w, r, pageAnswer(http.StatusOK, fmt.Sprintf("%s %s to %s", amount.Format(c.Amount.proto()), c.Amount.CurrencyCode, c.Metadata.Merchant), buttons))
 	}
 }
 
