@@ -218,14 +218,18 @@ func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f fold
 	// From here on the caller's patience no longer counts: what has begun is brought to its end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
 	defer cancel()
-	if err := r.write(ctx, stream, f.revision, raws); err != nil {
+	last, err := r.write(ctx, stream, f.revision, raws)
+	if err != nil {
 		return Result[S]{}, err
 	}
-	if err := r.confirm(ctx, stream, f.revision, raws, recorded); err != nil {
-		return Result[S]{}, err
+	if _, alone := r.log.(event.Exclusive); !alone {
+		if err := r.confirm(ctx, stream, f.revision, raws); err != nil {
+			return Result[S]{}, err
+		}
 	}
-	for _, e := range recorded {
-		f = r.fold(f, e)
+	for i := range recorded {
+		recorded[i].Position = last // the others stand before it, nobody asks where
+		f = r.fold(f, recorded[i])
 	}
 	r.cache.Add(stream, f)
 	return Result[S]{State: f.state, Revision: f.revision, Events: recorded}, nil
@@ -269,26 +273,26 @@ func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) {
 
 // write appends and resolves what the log cannot say: if it is not known whether the append took place, the same
 // append is repeated, which the log answers as it answered, or would have answered, the first.
-func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) error {
+func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) (event.Position, error) {
 	for {
-		_, err := r.log.Append(ctx, stream, at, raws...)
+		last, err := r.log.Append(ctx, stream, at, raws...)
 		if !errors.Is(err, event.ErrUnknownOutcome) {
-			return err
+			return last, err
 		}
 		pause := time.NewTimer(time.Duration(5+rand.IntN(20)) * time.Millisecond)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return err // still unknown, and told as that
+			return last, err // still unknown, and told as that
 		}
 	}
 }
 
-// confirm reads back what an append wrote, and learns the events' positions. The log knows an append again by its
+// confirm reads back what an append wrote, where others append too. The log knows an append again by its
 // ids alone, so it also says yes if another replica has done the same request meanwhile, at another time or even
 // with another content. Then the other's events stand, and that is a conflict like any other.
-func (r *Runner[S]) confirm(ctx context.Context, stream string, at event.Revision, raws []event.Raw, recorded []event.Recorded) error {
+func (r *Runner[S]) confirm(ctx context.Context, stream string, at event.Revision, raws []event.Raw) error {
 	i := 0
 	for raw, err := range r.log.Read(ctx, stream, at+1) {
 		if err != nil {
@@ -297,7 +301,6 @@ func (r *Runner[S]) confirm(ctx context.Context, stream string, at event.Revisio
 		if !bytes.Equal(raw.Metadata, raws[i].Metadata) {
 			return &event.WrongRevisionError{Stream: stream, Expected: at, Actual: raw.Revision}
 		}
-		recorded[i].Position = raw.Position
 		if i++; i == len(raws) {
 			return nil
 		}

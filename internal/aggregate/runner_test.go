@@ -177,9 +177,12 @@ func TestDoReplays(t *testing.T) {
 }
 
 // Two replicas share a log; each keeps states of its own, which the other makes stale.
+// shared is a log that other processes may append to: it does not say that it is exclusive.
+type shared struct{ event.Log }
+
 func TestDoReplaysWhatAnotherReplicaDid(t *testing.T) {
 	t.Parallel()
-	log := memory.New()
+	log := shared{memory.New()}
 	a, b := newRunner(log), newRunner(log)
 	do(t, b, request("r0"), say{"x"}) // b knows the stream …
 	first := do(t, a, request("r1"), say{"a"})
@@ -426,7 +429,7 @@ func TestLoad(t *testing.T) {
 
 	for upTo, want := range map[event.Position]tally{
 		{}:                        {},
-		first.Events[0].Position:  {said: []string{"a"}},
+		{Commit: 1, Prepare: 1}:   {said: []string{"a"}},
 		first.Position():          {said: []string{"a", "b"}},
 		{Commit: 99, Prepare: 99}: {said: []string{"a", "b", "c"}},
 	} {
@@ -596,6 +599,29 @@ func TestAnEventThatCannotBeStoredIsRefused(t *testing.T) {
 }
 
 func TestCallersWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		proceed := make(chan struct{})
+		log := &faulty{Log: memory.New(), before: func(int) error { <-proceed; return nil }}
+		r := newRunner(log)
+		for i := range 3 {
+			go func() {
+				if _, err := r.Do(t.Context(), stream, request(fmt.Sprint("r", i)), say{"a"}); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		for i := range 3 {
+			synctest.Wait()
+			expect(t, "appends begun", log.appends.Load(), int32(i+1))
+			proceed <- struct{}{}
+		}
+		synctest.Wait()
+		expect(t, "stored", len(stored(t, log)), 3)
+	})
+}
+
+func TestCallersGiveUpWaiting(t *testing.T) {
 	t.Parallel()
 	appending, proceed := make(chan struct{}), make(chan struct{})
 	log := &faulty{Log: memory.New(), before: func(int) error { close(appending); <-proceed; return nil }}

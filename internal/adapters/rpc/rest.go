@@ -114,9 +114,6 @@ func (h *rest) accept(w http.ResponseWriter, r *http.Request, to route, values [
 	} else if err := checkQuery(r.URL.Query(), to); err != nil {
 		return nil, refused(err)
 	}
-	// All of the request is read. Left standing, the deadline for that would end requests that wait longer.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-
 	header, err := acceptHeaders(r.Header)
 	if err != nil {
 		return nil, refused(err)

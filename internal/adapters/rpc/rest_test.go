@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -150,6 +152,26 @@ func TestNumbersMayBeTexts(t *testing.T) {
 		if got := w.do("POST", "/v1/merchants/acme/subscriptions:start", body); got.status != 200 || !strings.Contains(string(got.body), `"4700"`) {
 			t.Errorf("amount %s: got %d %s, want 200 and \"4700\"", amount, got.status, got.body)
 		}
+	}
+}
+
+// TestWaitingOutlastsTheTimeToRead waits for longer than a request may take to arrive.
+func TestWaitingOutlastsTheTimeToRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	front := httptest.NewUnstartedServer(nil)
+	front.Config = rpc.HTTPServer(w.http.Config.Handler)
+	front.Config.ReadTimeout = 100 * time.Millisecond
+	front.Start()
+	defer front.Close()
+	start, err := protojson.Marshal(startRequest("s1", "tok_silent"))
+	w.ok(err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.URL+"/v1/merchants/acme/subscriptions:start",
+		strings.NewReader(`{"request_id":"r","wait":"0.4s","start":`+string(start)+`}`))
+	w.ok(err)
+	req.Header.Set("Content-Type", "application/json")
+	if got := w.send(req); got.status != 200 {
+		t.Errorf("got %d %s, want 200", got.status, got.body)
 	}
 }
 

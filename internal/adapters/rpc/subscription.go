@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -50,31 +51,46 @@ func (s *subscriptions) start(ctx context.Context, r command, start *ledgerv1.St
 	c := subscription.Start{
 		Now: s.Clock.Now(), Trial: trial, Request: start,
 		Merchant: r.GetMerchantId(), ID: givenOr(start.GetSubscriptionId(), "sub", r.GetMerchantId(), r.GetRequestId()),
-		Gateway: conn.GetGateway(), Processor: conn.GetProcessor(), Mode: conn.GetMode(),
+		Gateway: conn.Gateway, Processor: conn.Processor, Mode: conn.Mode,
+	}
+	if _, err := c.Decide(subscription.State{}); err == nil { // no number for a start that is refused anyway
+		if c.Number, err = s.numbers.take(ctx, s.NextNumber); err != nil {
+			return nil, err
+		}
 	}
 	stream := subscription.Stream(c.Merchant, c.ID)
-	if c.Number, err = s.numberFor(ctx, stream, c); err != nil {
-		return nil, err
+	res, err := s.Subscriptions.Do(ctx, stream, request(r, c.Now), c)
+	if res.Replayed || refusedBy(err) {
+		s.numbers.giveBack(c.Number)
 	}
-	return s.do(ctx, stream, r, c.Now, c)
-}
-
-// chargeable finds the connection that a start names.
-func (s *subscriptions) chargeable(ctx context.Context, merchantID, connectionID string) (*ledgerv1.Connection, error) {
-	if err := s.merchantExists(ctx, merchantID); err != nil {
-		return nil, err
-	}
-	if connectionID == "" {
-		return nil, aggregate.InvalidField("start.connection_id", "ID_INVALID", "name the connection that is charged")
-	}
-	c, _, err := s.Connections.Load(ctx, connection.Stream(merchantID, connectionID))
 	if err != nil {
 		return nil, err
 	}
-	if !c.Exists() || s.Gateways[viewConnection(c).GetGateway()] == nil {
-		return nil, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
+	return s.answer(ctx, stream, r, res)
+}
+
+// refusedBy reports whether err is a refusal: then nothing was written.
+func refusedBy(err error) bool {
+	var refusal *aggregate.Error
+	return errors.As(err, &refusal)
+}
+
+// chargeable finds the connection that a start names. A merchant who has one, exists.
+func (s *subscriptions) chargeable(ctx context.Context, merchantID, connectionID string) (connection.State, error) {
+	if connectionID == "" {
+		return connection.State{}, aggregate.InvalidField("start.connection_id", "ID_INVALID", "name the connection that is charged")
 	}
-	return viewConnection(c), nil
+	c, err := s.connections.find(ctx, &s.Config, merchantID, connectionID)
+	if err != nil {
+		return c, err
+	}
+	if c.Exists() && s.Gateways[c.Gateway] != nil {
+		return c, nil
+	}
+	if err := s.merchantExists(ctx, merchantID); err != nil {
+		return c, err
+	}
+	return c, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
 }
 
 func (s *Server) merchantExists(ctx context.Context, id string) error {
@@ -83,20 +99,6 @@ func (s *Server) merchantExists(ctx context.Context, id string) error {
 		err = aggregate.ErrNotFound("merchant", id)
 	}
 	return err
-}
-
-// numberFor takes a number for a subscription that is about to be: none for one that is there, none for a start that
-// is refused whatever its number.
-func (s *subscriptions) numberFor(ctx context.Context, stream string, c subscription.Start) (int64, error) {
-	known, _, err := s.Subscriptions.Load(ctx, stream)
-	if err != nil || known.Exists() {
-		return 0, err
-	}
-	c.Number = 1
-	if _, err := c.Decide(known); err != nil {
-		return 0, err
-	}
-	return s.NextNumber(ctx)
 }
 
 // Rebill implements ledgerv1.SubscriptionServiceServer.
@@ -144,7 +146,11 @@ func (s *subscriptions) UpdateBuyer(ctx context.Context, r *ledgerv1.UpdateBuyer
 // existing carries out a command on a subscription that should be there.
 func (s *subscriptions) existing(ctx context.Context, r command, id string, now time.Time, c func(stream string) aggregate.Command[subscription.State]) (*ledgerv1.CommandResponse, error) {
 	stream := subscription.Stream(r.GetMerchantId(), id)
-	return s.do(ctx, stream, r, now, must{c(stream), id})
+	res, err := s.Subscriptions.Do(ctx, stream, request(r, now), must{c(stream), id})
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(ctx, stream, r, res)
 }
 
 // must refuses a command on a subscription that is not there, and names it.
@@ -161,23 +167,22 @@ func (m must) Decide(s subscription.State) ([]*ledgerv1.Event, error) {
 	return m.Command.Decide(s)
 }
 
-// do carries out a command and answers it: at once, or after the gateway said something or the caller's wait is over.
-func (s *subscriptions) do(ctx context.Context, stream string, r command, now time.Time, c aggregate.Command[subscription.State]) (*ledgerv1.CommandResponse, error) {
-	res, err := s.Subscriptions.Do(ctx, stream, request(r, now), c)
-	if err != nil {
-		return nil, err
-	}
+// answer answers a command that was carried out: at once, or after the gateway said something or the caller's wait is
+// over.
+func (s *subscriptions) answer(ctx context.Context, stream string, r command, res aggregate.Result[subscription.State]) (*ledgerv1.CommandResponse, error) {
 	answer := &ledgerv1.CommandResponse{
 		Subscription: viewSubscription(res.State, res.Revision),
 		Position:     res.Position().String(),
 		Replayed:     res.Replayed,
 	}
+	var err error
+	if len(res.Events) == 0 {
+		answer.Position, err = s.head(ctx)
+		return answer, err
+	}
 	asked, ok := askedOf(res.Events)
 	if !ok {
-		if len(res.Events) == 0 {
-			answer.Position, err = s.head(ctx)
-		}
-		return answer, err
+		return answer, nil
 	}
 	current, revision := res.State, res.Revision
 	if wait := waitOf(r); wait > 0 || res.Replayed {

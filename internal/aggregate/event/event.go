@@ -136,6 +136,10 @@ type Log interface {
 	Close() error
 }
 
+// Exclusive is a Log that no other process can append to. A yes to an append then means that these very events were
+// written, and not others of the same ids that another process wrote for the same request.
+type Exclusive interface{ Exclusive() }
+
 // Category is the part of a stream's name before the first "-".
 func Category(stream string) string {
 	c, _, _ := strings.Cut(stream, "-")

@@ -16,7 +16,7 @@ type Cancel struct {
 
 // Decide implements aggregate.Command.
 func (c Cancel) Decide(s State) ([]*ledgerv1.Event, error) {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return nil, err
 	}
 	switch c.Reason {
@@ -88,7 +88,7 @@ type LoseAgreement struct {
 
 // Decide implements aggregate.Command.
 func (c LoseAgreement) Decide(s State) ([]*ledgerv1.Event, error) {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return nil, err
 	}
 	d := s.decide(c.Now, time.Time{})

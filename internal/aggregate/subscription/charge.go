@@ -56,7 +56,7 @@ func (c Rebill) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (c Rebill) check(s State) error {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return err
 	}
 	open, isOpen := s.trying()

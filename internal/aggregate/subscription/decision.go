@@ -69,9 +69,9 @@ func (s State) ordersExhausted() bool {
 }
 
 // exists refuses a command on a subscription that was never started.
-func (s State) exists(id string) error {
+func (s State) exists() error {
 	if !s.Exists() {
-		return aggregate.ErrNotFound("subscription", id)
+		return &aggregate.Error{Kind: aggregate.NotFound, Reason: "NOT_FOUND", Message: "there is no such subscription"}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type Chargeback struct {
 
 // Decide implements aggregate.Command.
 func (c Chargeback) Decide(s State) ([]*ledgerv1.Event, error) {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return nil, err
 	}
 	if c.DisputeID == "" {
@@ -193,17 +193,7 @@ func (s State) disputeFundsWithdrawn(m *ledgerv1.Metadata, e *ledgerv1.DisputeFu
 	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
 		c.ChargedBack = money.AddAmounts(c.ChargedBack, e.Amounts)
 	})
-	// What the bank took back must not be sent back a second time.
-	now := instant(m.RecordedAt)
-	for i, r := range s.Refunds {
-		if r.Open() && r.Parent == e.ParentOrderId {
-			s.Refunds = replaced(s.Refunds, i, func(r *RefundRecord) {
-				r.Withdrawn = true
-				r.doubt(now, r.RequestedAt)
-			})
-		}
-	}
-	return s
+	return s.refundsWithdrawn(instant(m.RecordedAt), e.ParentOrderId) // what the bank took back is not sent back too
 }
 
 func (s State) disputeFundsReinstated(e *ledgerv1.DisputeFundsReinstated) State {

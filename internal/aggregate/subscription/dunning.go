@@ -93,7 +93,7 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	if retry {
 		next = d.nextStep(a.Reattempt)
 	}
-	over := !d.now.Before(d.windowEnd()) || retry && next.IsZero()
+	over := !d.now.Before(d.windowEnd())
 	d.decline(a, c, next)
 	if c.StopOrder || over {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)

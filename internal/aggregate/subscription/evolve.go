@@ -2,7 +2,6 @@ package subscription
 
 import (
 	"slices"
-	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 )
@@ -42,7 +41,7 @@ func Evolve(s State, e *ledgerv1.Event) State {
 	case *ledgerv1.Event_RefundPending:
 		return s.refundPending(e.Metadata, k.RefundPending)
 	case *ledgerv1.Event_RefundSucceeded:
-		return s.refundSucceeded(k.RefundSucceeded)
+		return s.refundSucceeded(e.Metadata, k.RefundSucceeded)
 	case *ledgerv1.Event_RefundFailed:
 		return s.refundFailed(k.RefundFailed)
 	case *ledgerv1.Event_RefundUnknown:
@@ -66,7 +65,6 @@ func Evolve(s State, e *ledgerv1.Event) State {
 		return s.cancelled(e.Metadata, k.SubscriptionCancelled)
 	case *ledgerv1.Event_SubscriptionCompleted:
 		s.Status = Completed
-		s.CancelAt = time.Time{} // it came to its own end first
 		return s
 	}
 	return s

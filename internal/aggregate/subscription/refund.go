@@ -25,7 +25,7 @@ type Refund struct {
 
 // Decide implements aggregate.Command.
 func (c Refund) Decide(s State) ([]*ledgerv1.Event, error) {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return nil, err
 	}
 	ch, err := c.find(s)
@@ -190,10 +190,7 @@ func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	if r.Status == RefundSucceeded || r.Status == RefundReversed {
 		return nil, nil
 	}
-	ch, ok := s.FindCharge(r.Parent)
-	if !ok {
-		return nil, refundUnknown(c.ID)
-	}
+	ch, _ := s.FindCharge(r.Parent) // a refund is asked for of a charge that is there
 	captured := ch.Amounts.Full.MinorUnits
 	returned := ch.Refunded.Full.MinorUnits + ch.ChargedBack.Full.MinorUnits + r.Amounts.Full.MinorUnits
 	d := s.decide(c.Now, c.At)
@@ -205,7 +202,7 @@ func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	return d.done()
 }
 
-func (s State) refundSucceeded(e *ledgerv1.RefundSucceeded) State {
+func (s State) refundSucceeded(m *ledgerv1.Metadata, e *ledgerv1.RefundSucceeded) State {
 	s = s.ordered(e.OrderId)
 	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
 		r.Status, r.Reference, r.OrderID = RefundSucceeded, e.Reference, e.OrderId
@@ -213,6 +210,23 @@ func (s State) refundSucceeded(e *ledgerv1.RefundSucceeded) State {
 	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
 		c.Refunded = money.AddAmounts(c.Refunded, e.Amounts)
 	})
+	if ch, ok := s.FindCharge(e.ParentOrderId); ok && s.refundable(ch).Full.MinorUnits < 0 {
+		// It had been given up, and its amount was promised to others since.
+		return s.refundsWithdrawn(instant(m.RecordedAt), e.ParentOrderId)
+	}
+	return s
+}
+
+// refundsWithdrawn forbids the open refunds of a payment to be sent; a look-up finds out whether they were.
+func (s State) refundsWithdrawn(now time.Time, parent int64) State {
+	for i, r := range s.Refunds {
+		if r.Open() && r.Parent == parent {
+			s.Refunds = replaced(s.Refunds, i, func(r *RefundRecord) {
+				r.Withdrawn = true
+				r.doubt(now, r.RequestedAt)
+			})
+		}
+	}
 	return s
 }
 

@@ -102,7 +102,7 @@ type UpdateBuyer struct {
 
 // Decide implements aggregate.Command.
 func (c UpdateBuyer) Decide(s State) ([]*ledgerv1.Event, error) {
-	if err := s.exists(""); err != nil {
+	if err := s.exists(); err != nil {
 		return nil, err
 	}
 	if c.Buyer == nil {

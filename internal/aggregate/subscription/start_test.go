@@ -138,4 +138,25 @@ func TestEvolveLeavesForeignEvents(t *testing.T) {
 	s := after(t, bought()...)
 	foreign := &ledgerv1.Event{Kind: &ledgerv1.Event_MerchantCreated{MerchantCreated: &ledgerv1.MerchantCreated{}}}
 	equal(t, "state", subscription.Evolve(s, foreign), s)
+	equal(t, "state, after news of an attempt that was never made", subscription.Evolve(s, duplicate(9, 9)).Attempts, s.Attempts)
+}
+
+// A state is a value: what comes of it one way does not show in what comes of it another way.
+func TestStatesDoNotShare(t *testing.T) {
+	t.Parallel()
+	base := with(due(), decline(feb, 2, 1, soft), rebill(feb), decline(feb, 2, 2, soft))
+	for _, refunds := range []int{1, 2, 3, 4, 5} {
+		base = with(base, refund(fmt.Sprint("r", refunds), 1))
+		s := after(t, base...)
+		fork := func(c command) state {
+			es, err := c.Decide(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return subscription.Evolve(s, es[0])
+		}
+		one := fork(refund("one", 1))
+		fork(refund("two", 2))
+		equal(t, "the last refund of one", one.Refunds[refunds].ID, "one")
+	}
 }

@@ -1,7 +1,7 @@
 // Package subscription decides what may happen to a subscription: one buyer's agreement on terms.
 //
-// State and Evolve are here; each decision has a file of its own (start, charge, dunning, refund, dispute, cancel,
-// buyer), with its command, its rule and its step of Evolve together. Wake is how time reaches the aggregate: Due
+// State and Evolve are here; each decision has a file of its own (start, charge, dunning, refund, dispute, cancel),
+// with its command, its rule and its step of Evolve together. Wake is how time reaches the aggregate: Due
 // says when, Wake says what.
 //
 // A State is a value: Evolve returns a new one, and whatever it replaces in a slice it replaces in a copy, so states
@@ -163,7 +163,7 @@ type RefundRecord struct {
 	Key             string
 	ChargeReference string
 	Status          RefundStatus
-	Withdrawn       bool // a chargeback overtook it: not sent any more
+	Withdrawn       bool // the money went back another way: not sent any more
 	RequestedAt     time.Time
 	SentAt          time.Time
 	DoubtfulFrom    time.Time

@@ -71,9 +71,7 @@ func run(t *testing.T, scenarios []scenario) {
 			if r := reasonOf(err); r != c.refused {
 				t.Fatalf("got error %q (%v), want %q", r, err, c.refused)
 			}
-			if diff := cmp.Diff(c.then, got, compared()...); diff != "" {
-				t.Errorf("events (-want +got):\n%s", diff)
-			}
+			equalEvents(t, got, c.then)
 			if c.status != 0 && l.state.Status != c.status {
 				t.Errorf("state is %v, want %v", l.state.Status, c.status)
 			}
@@ -132,7 +130,7 @@ func (l *life) ask(c command) (events, error) {
 	for _, e := range got {
 		before, history := l.state, l.history
 		l.state = subscription.Evolve(l.state, e)
-		l.history = append(l.history, e)
+		l.history = append(l.history, proto.CloneOf(e)) // a copy, so that nothing that is done to e is done to it
 		(&life{t: l.t, state: before, history: history}).unchanged(fmt.Sprintf("evolving %T", e.Kind))
 	}
 	return got, err
@@ -151,7 +149,11 @@ func (l *life) do(cs ...command) {
 // unchanged compares the state with the history folded from its first event.
 func (l *life) unchanged(by string) {
 	l.t.Helper()
-	if diff := cmp.Diff(fold(l.history), l.state, protocmp.Transform()); diff != "" {
+	if n := len(l.history); n > 40 && n%16 != 0 {
+		return // long lives are folded now and then
+	}
+	// proto.Equal, not protocmp: there are thousands of these comparisons.
+	if diff := cmp.Diff(fold(l.history), l.state, cmp.Comparer(func(a, b proto.Message) bool { return proto.Equal(a, b) })); diff != "" {
 		l.t.Fatalf("%s changed a state (-folded from the first +held):\n%s", by, diff)
 	}
 }
@@ -159,7 +161,7 @@ func (l *life) unchanged(by string) {
 func fold(history events) state {
 	s := subscription.Type().New()
 	for _, e := range history {
-		s = subscription.Evolve(s, proto.CloneOf(e))
+		s = subscription.Evolve(s, e)
 	}
 	return s
 }
@@ -176,6 +178,13 @@ func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func equalEvents(t *testing.T, got, want events) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, compared()...); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
 

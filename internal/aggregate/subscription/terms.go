@@ -57,12 +57,15 @@ func checkKind(field string, t *ledgerv1.Terms) error {
 	bad := func(name, reason, format string, args ...any) error {
 		return aggregate.InvalidField(field+"."+name, reason, format, args...)
 	}
+	// Whoever speaks protobuf can send numbers that no name stands for.
+	period := t.Period != ledgerv1.Period_PERIOD_UNSPECIFIED && ledgerv1.Period_name[int32(t.Period)] != ""
+	frequency := t.Frequency != ledgerv1.Frequency_FREQUENCY_UNSPECIFIED && ledgerv1.Frequency_name[int32(t.Frequency)] != ""
 	plan := t.Kind == Installments || t.Kind == RecurringInstallments
 	periodic := plan || t.Kind == Recurring
 	switch {
 	case !periodic && t.Kind != OneTime:
 		return bad("kind", "PRICE_KIND_INVALID", "name the kind of price")
-	case periodic && t.Period == ledgerv1.Period_PERIOD_UNSPECIFIED:
+	case periodic && !period:
 		return bad("period", "PERIOD_REQUIRED", "say how far apart the payments are")
 	case !periodic && t.Period != ledgerv1.Period_PERIOD_UNSPECIFIED:
 		return bad("period", "PERIOD_NOT_ALLOWED", "a one-time price has no period")
@@ -70,7 +73,7 @@ func checkKind(field string, t *ledgerv1.Terms) error {
 		return bad("installments", "INSTALLMENTS_INVALID", "from 1 to %d payments", maxInstallments)
 	case !plan && t.Installments != 0:
 		return bad("installments", "INSTALLMENTS_INVALID", "only installments have a number of payments")
-	case t.Kind == RecurringInstallments && t.Frequency == ledgerv1.Frequency_FREQUENCY_UNSPECIFIED:
+	case t.Kind == RecurringInstallments && !frequency:
 		return bad("frequency", "FREQUENCY_INVALID", "say how often the installments begin anew")
 	case t.Kind != RecurringInstallments && t.Frequency != ledgerv1.Frequency_FREQUENCY_UNSPECIFIED:
 		return bad("frequency", "FREQUENCY_INVALID", "only recurring installments begin anew")

@@ -30,6 +30,9 @@ func New() *Log {
 	return &Log{streams: map[string][]int{}, more: make(chan struct{}), closed: make(chan struct{})}
 }
 
+// Exclusive implements event.Exclusive.
+func (l *Log) Exclusive() {}
+
 // Append implements event.Log.
 func (l *Log) Append(ctx context.Context, stream string, at event.Revision, events ...event.Raw) (event.Position, error) {
 	if err := event.CheckAppend(stream, at, events); err != nil {

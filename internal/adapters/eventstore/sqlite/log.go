@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/aggregate/event"
 )
@@ -48,6 +50,9 @@ type Log struct {
 	db    *db.DB
 	queue chan *request
 	tail  tail // ends at the last position that is durable
+	// heads are the last durable revisions of the streams that were written last. Only the writer adds to it, so
+	// what it says is never older than an answered append.
+	heads *lru.Cache[string, event.Revision]
 
 	closing sync.Once
 	closed  chan struct{} // tells everybody to stop
@@ -65,8 +70,13 @@ func Open(dir string) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	heads, err := lru.New[string, event.Revision](cachedHeads)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
+	}
 	l := &Log{
 		db:      d,
+		heads:   heads,
 		queue:   make(chan *request, waiting),
 		closed:  make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -110,6 +120,9 @@ func (l *Log) Append(ctx context.Context, stream string, at event.Revision, even
 	<-r.answered
 	return r.position, r.err
 }
+
+// Exclusive implements event.Exclusive: the lock on the data directory sees to it.
+func (l *Log) Exclusive() {}
 
 // Head implements event.Log.
 func (l *Log) Head(ctx context.Context) (event.Position, error) {

@@ -20,18 +20,25 @@ const (
 	pageBytes  = 1 << 20
 
 	columns = "SELECT position, stream, revision, id, type, data, metadata FROM events "
+	// Written out: SQLite plans a query anew for each value of a limit that is bound.
+	limit = "LIMIT 256"
 )
 
 // Read implements event.Log.
 func (l *Log) Read(ctx context.Context, stream string, from event.Revision) iter.Seq2[event.RawRecorded, error] {
 	return func(yield func(event.RawRecorded, error) bool) {
 		err := event.CheckRead(stream, from)
+		if head, ok := l.heads.Get(stream); ok && from > head && err == nil {
+			if err = l.usable(ctx); err == nil {
+				return // nothing stands behind the last event; who folds a stream asks for this again and again
+			}
+		}
 		for next := from; err == nil; {
 			var page []event.RawRecorded
 			var full bool
 			page, full, err = l.readStream(ctx, stream, next)
 			if err == nil && len(page) == 0 && next == from {
-				err = l.mustExist(ctx, stream)
+				err = l.mustExist(ctx, stream, from)
 			}
 			for _, e := range page {
 				if err = l.usable(ctx); err != nil {
@@ -51,13 +58,16 @@ func (l *Log) Read(ctx context.Context, stream string, from event.Revision) iter
 }
 
 func (l *Log) readStream(ctx context.Context, stream string, from event.Revision) (page []event.RawRecorded, full bool, err error) {
-	return l.page(ctx, columns+"WHERE stream = $1 AND revision >= $2 ORDER BY revision LIMIT $3", stream, int64(from), pageEvents)
+	return l.page(ctx, columns+"WHERE stream = $1 AND revision >= $2 ORDER BY revision "+limit, stream, int64(from))
 }
 
-// mustExist tells a stream that has no events from one that has none here.
-func (l *Log) mustExist(ctx context.Context, stream string) error {
+// mustExist tells a stream that has no events from one that has none behind from.
+func (l *Log) mustExist(ctx context.Context, stream string, from event.Revision) error {
 	if err := l.usable(ctx); err != nil {
 		return err
+	}
+	if from == 0 {
+		return fmt.Errorf("%w: %s", event.ErrStreamNotFound, stream)
 	}
 	var one int
 	err := l.db.QueryRow(ctx, "SELECT 1 FROM events WHERE stream = $1 LIMIT 1", stream).Scan(&one)

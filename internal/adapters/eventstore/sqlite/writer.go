@@ -102,7 +102,11 @@ func (w *writer) commit() {
 		// What was learnt about streams in this transaction is void.
 		w.position = before
 		w.heads.Purge()
+		w.log.heads.Purge()
 	} else if len(w.written) > 0 {
+		for _, e := range w.written {
+			w.log.heads.Add(e.Stream, e.Revision)
+		}
 		w.log.tail.add(w.written)
 	}
 	for _, r := range w.taken {
