@@ -1881,7 +1881,8 @@ type PaymentNotCharged struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	PayNumber uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// "absent" (the gateway does not know the key), "expired", "withdrawn".
+	// "absent" (the gateway does not know the key), "expired", "declined" (after nobody waited for it any more),
+	// "agreement_lost".
 	Proof         string `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
