@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -81,10 +79,11 @@ func (c Config) withDefaults() Config {
 
 // Bus runs handlers. It is made, given its handlers, and run once.
 type Bus struct {
-	config   Config
-	handlers []Handler
-	started  chan struct{} // closed when every handler has its follower
-	ended    chan struct{} // closed when Run returns
+	config      Config
+	handlers    []Handler
+	subscribers []*subscriber // one for each handler, once Run has begun
+	started     chan struct{} // closed when every handler has its follower
+	ended       chan struct{} // closed when Run returns
 
 	mu        sync.Mutex
 	followers map[string]*follower
@@ -124,37 +123,55 @@ func (b *Bus) Run(ctx context.Context) error {
 	}
 	running, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	router, err := b.router(fail)
-	if err != nil {
+	if err := b.takeOver(running, fail); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("bus: %w", err)
+	}
+	router, err := b.router()
+	if err != nil {
+		return fmt.Errorf("bus: %w", errors.Join(err, b.wait()))
 	}
 	err = router.Run(running)
 	fail(err) // does nothing if it ended for another reason; ends what was started if it could not begin
-	b.wait()
+	if err := b.wait(); err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("bus: %w", context.Cause(running))
 }
 
-// wait returns when no follower runs any more.
-func (b *Bus) wait() {
-	b.mu.Lock()
-	followers := slices.Collect(maps.Values(b.followers))
-	b.mu.Unlock()
-	for _, f := range followers {
-		<-f.ended
+// takeOver gives every handler its follower, before any of them starts.
+func (b *Bus) takeOver(ctx context.Context, failed func(error)) error {
+	for _, h := range b.handlers {
+		f, err := newFollower(ctx, followerConfig{
+			log: b.config.Log, work: b.config.Work, clock: b.config.Clock, logger: b.config.Logger,
+			window: h.Window, grace: b.config.Grace, nackPause: nackPause, attempt: b.attempt(h), failed: failed,
+		}, h.Name, h.Category)
+		if err != nil {
+			return fmt.Errorf("handler %s: %w", h.Name, err)
+		}
+		b.mu.Lock()
+		b.followers[h.Name] = f
+		b.mu.Unlock()
 	}
+	close(b.started)
+	return nil
 }
 
-// begun is told of each follower before it starts.
-func (b *Bus) begun(f *follower) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.followers[f.name] = f
-	if len(b.followers) == len(b.handlers) {
-		close(b.started)
+// wait returns when no follower runs any more.
+func (b *Bus) wait() (err error) {
+	for _, s := range b.subscribers {
+		err = errors.Join(err, s.Close())
 	}
+	for _, h := range b.handlers {
+		f, _ := b.follower(h.Name)
+		f.abandon()
+	}
+	return err
 }
 
 func (b *Bus) follower(handler string) (*follower, bool) {

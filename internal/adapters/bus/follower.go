@@ -126,6 +126,14 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
+// abandon tells who waits for the follower that it does not run, even if it was never started.
+func (f *follower) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	f.changed.Broadcast()
+}
+
 // drain gives what is out the grace, then cancels it.
 func (f *follower) drain() {
 	finished := make(chan struct{})
@@ -321,9 +329,7 @@ func (f *follower) idle(ctx context.Context, head event.Position) error {
 	}
 }
 
+// isIdle looks at the cursor alone: it passes nothing that is open.
 func (f *follower) isIdle(head event.Position) bool {
-	if !f.win.Idle() || f.win.Cursor().Position.Compare(head) < 0 || f.replay > 0 {
-		return false
-	}
-	return f.due() == nil
+	return f.win.Cursor().Position.Compare(head) >= 0 && f.replay == 0 && f.due() == nil
 }

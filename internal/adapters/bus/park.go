@@ -185,15 +185,7 @@ func (f *follower) replayPark(p *parked) {
 	}
 	again := p.Park
 	if err != nil && f.messages.Err() == nil && !errors.Is(err, errStopped) {
-		again.Reason = err.Error()
-		again.Tries++
-		if next > again.From {
-			again.From, again.Tries = next, 1
-		}
-		again.RetryAt = f.clock.Now().Add(retryPause(again.Tries, asked))
-		if err := f.writePark(again); err != nil {
-			f.logger.Warn("park not updated", "handler", p.Follower, "stream", p.Stream, "error", err)
-		}
+		again = f.parkAgain(p.Park, next, asked, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,6 +200,21 @@ func (f *follower) replayPark(p *parked) {
 	f.replay--
 	f.rearm()
 	f.changed.Broadcast()
+}
+
+// parkAgain writes down that a replay has come to grief at a revision. A park that cannot be written stands as it
+// was: a restart begins further back.
+func (f *follower) parkAgain(p work.Park, at event.Revision, asked string, why error) work.Park {
+	p.Reason = why.Error()
+	p.Tries++
+	if at > p.From {
+		p.From, p.Tries = at, 1
+	}
+	p.RetryAt = f.clock.Now().Add(retryPause(p.Tries, asked))
+	if err := f.writePark(p); err != nil {
+		f.logger.Warn("park not updated", "handler", p.Follower, "stream", p.Stream, "error", err)
+	}
+	return p
 }
 
 // replayStream handles a stream's events from a revision on, in order, until the window takes the stream back. It

@@ -52,10 +52,11 @@ func TestPubSub(t *testing.T) {
 			p := &publisher{log: log, alone: c.perStream == 1, ends: map[string]event.Revision{}}
 			group := func(_ *testing.T, name string) (message.Publisher, message.Subscriber) {
 				return p, &suiteSubscriber{subscriber: &subscriber{
-					followerConfig: followerConfig{
-						log: log, work: w, clock: clock.Wall{}, logger: slog.New(slog.DiscardHandler), window: 256,
+					open: func(ctx context.Context, topic string) (*follower, error) {
+						return newFollower(ctx, followerConfig{
+							log: log, work: w, clock: clock.Wall{}, logger: slog.New(slog.DiscardHandler), window: 256,
+						}, name+"/"+topic, topic)
 					},
-					row: func(topic string) string { return name + "/" + topic },
 				}}
 			}
 			tests.TestPubSub(t, c.features, func(t *testing.T) (message.Publisher, message.Subscriber) {

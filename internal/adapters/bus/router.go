@@ -27,7 +27,7 @@ const (
 // router puts the handlers behind one another's middlewares: a failed call is tried again, then its stream is parked.
 // The park stands outermost, so that it sees what the tries could not mend; the limits of a single try stand inside
 // the retry, and the panic's end innermost, so that a panic is an error to all of them.
-func (b *Bus) router(failed func(error)) (*message.Router, error) {
+func (b *Bus) router() (*message.Router, error) {
 	levels := map[slog.Level]slog.Level{slog.LevelInfo: slog.LevelDebug} // its beginnings and ends are no news
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: b.config.Grace + afterGrace},
 		watermill.NewSlogLoggerWithLevelMapping(b.config.Logger, levels))
@@ -51,21 +51,21 @@ func (b *Bus) router(failed func(error)) (*message.Router, error) {
 	}
 	router.AddMiddleware(park, retry.Middleware)
 	for _, h := range b.handlers {
-		attempt := b.attempt(h)
-		sub := &subscriber{
-			followerConfig: followerConfig{
-				log: b.config.Log, work: b.config.Work, clock: b.config.Clock, logger: b.config.Logger,
-				window: h.Window, grace: b.config.Grace, nackPause: nackPause, attempt: attempt,
-				started: b.begun, failed: failed,
-			},
-			row: func(string) string { return h.Name },
-		}
-		router.AddConsumerHandler(h.Name, h.Category, sub, func(m *message.Message) error {
-			_, err := attempt(m)
+		f, _ := b.follower(h.Name)
+		router.AddConsumerHandler(h.Name, h.Category, b.subscriber(f), func(m *message.Message) error {
+			_, err := f.attempt(m)
 			return err
 		})
 	}
 	return router, nil
+}
+
+// subscriber gives the router a follower that is there already: a Watermill router does not come to an end if a
+// handler cannot subscribe.
+func (b *Bus) subscriber(f *follower) message.Subscriber {
+	s := &subscriber{open: func(context.Context, string) (*follower, error) { return f, nil }}
+	b.subscribers = append(b.subscribers, s)
+	return s
 }
 
 // attempt is one call of a handler, for the router and for replays alike.

@@ -21,9 +21,8 @@ import (
 // At most one message per stream is unacknowledged; messages of different streams are out side by side. A message
 // that is not acknowledged is sent again from here, at last by the next subscriber.
 type subscriber struct {
-	followerConfig
-	// row names the cursor row of a topic.
-	row func(topic string) string
+	// open gives the follower of a topic, which is not started yet.
+	open func(ctx context.Context, topic string) (*follower, error)
 
 	mu        sync.Mutex
 	closed    bool
@@ -44,9 +43,8 @@ type followerConfig struct {
 	nackPause time.Duration
 	// attempt handles a message of a parked stream; nil: nothing is replayed.
 	attempt message.HandlerFunc
-	// started and failed, if not nil, are told of a follower's begin, and why it gave up.
-	started func(*follower)
-	failed  func(error)
+	// failed, if not nil, is told why a follower gave up.
+	failed func(error)
 }
 
 var _ message.Subscriber = (*subscriber)(nil)
@@ -61,14 +59,11 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if s.closed {
 		return nil, errClosed
 	}
-	f, err := newFollower(ctx, s.followerConfig, s.row(topic), topic)
+	f, err := s.open(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
 	s.followers = append(s.followers, f)
-	if s.started != nil {
-		s.started(f)
-	}
 	f.start(ctx)
 	return f.out, nil
 }
