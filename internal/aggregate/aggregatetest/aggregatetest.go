@@ -30,7 +30,7 @@ type History struct {
 // Histories returns all histories. They are made anew by each call, so a caller may change what he got. Streams,
 // event ids and order ids of two histories differ.
 func Histories() []History {
-	all := slices.Concat(bought(), rebilled(), fullLives(), doubts(), returned(), ended())
+	all := slices.Concat(bought(), rebilled(), interrupted(), fullLives(), doubts(), surprises(), returned(), ended())
 	out := make([]History, len(all))
 	for i, write := range all {
 		l := newLife(i, write.name)

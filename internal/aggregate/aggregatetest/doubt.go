@@ -47,6 +47,12 @@ func doubts() []story {
 			l.requested(2, 2, 0)
 			l.succeeded(2, 2, 0)
 		}},
+	}
+}
+
+// surprises are lives in which a charge turned up that nobody waited for any more, or another than was asked for.
+func surprises() []story {
+	return []story{
 		{"declined, charged after all", func(l *life) {
 			l.start(terms(recurring))
 			l.charged(1)

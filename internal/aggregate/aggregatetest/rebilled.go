@@ -8,7 +8,6 @@ import (
 
 // rebilled are lives that go on.
 func rebilled() []story {
-	soft := ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
 	return []story{
 		{"free trial, rebilled", func(l *life) {
 			l.start(terms(recurring, trial(14, amounts("USD", 0, 0, 0, 0))))
@@ -47,6 +46,13 @@ func rebilled() []story {
 			}}})
 			l.cancelled(ledgerv1.CancelReason_CANCEL_REASON_AGREEMENT)
 		}},
+	}
+}
+
+// interrupted are lives that go on after something was in the way.
+func interrupted() []story {
+	soft := ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	return []story{
 		{"monthly, declined, recovered", func(l *life) {
 			l.start(terms(recurring))
 			l.charged(1)
