@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ func deliveriesCommand() *cobra.Command {
 				var rows [][]any
 				for _, d := range all {
 					rows = append(rows, []any{d.CreatedAt.AsTime().Format(time.DateTime), d.EndpointId, d.SubscriptionId, d.OrderId,
-						ipnName(d.Type), d.State, d.Tries, when(d.NextTryAt), d.LastError})
+						ipnName(d.Type), d.State, d.Tries, when(d.NextTryAt), cmp.Or(d.LastError, "-")})
 				}
 				table(cmd.OutOrStdout(), "there are no deliveries",
 					[]any{"TIME", "ENDPOINT", "SUBSCRIPTION", "ORDER", "TYPE", "STATE", "TRIES", "NEXT TRY", "LAST ERROR"}, rows)
