@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+// sandboxAccount is the account of the connection that an empty ledger begins with.
+const sandboxAccount = firstMerchant + "." + firstConnection
+
+// buyer does at the gateway what a buyer does there.
+func (w *world) buyer(ts *testscript.TestScript, args []string) {
+	usage(ts, args, "buyer approve|decline|revoke SUB")
+	s := w.subscription(ts, args[1])
+	var target string
+	switch args[0] {
+	case "approve", "decline":
+		page := s.GetOpenAttempt().GetNextAction().GetRedirectUrl()
+		if page == "" {
+			ts.Fatalf("the buyer was not sent to the gateway")
+		}
+		target = page + "?result=" + args[0]
+	case "revoke":
+		target = w.server.sandbox + "/v1/accounts/" + sandboxAccount + "/methods/" + url.PathEscape(s.GetPaymentMethod().GetReference()) + "/revoke"
+	default:
+		ts.Fatalf("a buyer cannot %s", args[0])
+	}
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := browser.Post(target, "", nil)
+	ts.Check(err)
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		ts.Fatalf("the gateway answered %s", resp.Status)
+	}
+}
+
+// entry is a line of the gateway's book.
+type entry struct {
+	Status, Stage string
+	Amount        *ledgerv1.Money
+	Metadata      struct {
+		Subscription string
+		PayNumber    int `json:"pay_number"`
+		Attempt      int
+	}
+}
+
+type bookOfAll struct{ Charges, Refunds, Disputes []entry }
+
+// bookAt is what the gateway knows of the money.
+func bookAt(ts *testscript.TestScript, s *server) (b bookOfAll) {
+	resp, err := http.Get(s.sandbox + "/v1/book?account=" + sandboxAccount)
+	ts.Check(err)
+	defer resp.Body.Close()
+	ts.Check(json.NewDecoder(resp.Body).Decode(&b))
+	return b
+}
+
+// charged waits until the gateway has charged a subscription, though the ledger may not know it yet.
+func (w *world) charged(ts *testscript.TestScript, args []string) {
+	usage(ts, args, "charged SUB")
+	s := w.running(ts)
+	for began := time.Now(); time.Since(began) < patience; {
+		for _, c := range bookAt(ts, s).Charges {
+			if c.Metadata.Subscription == args[0] && c.Status == "succeeded" {
+				return
+			}
+		}
+	}
+	ts.Fatalf("%s was not charged", args[0])
+}
+
+// book prints it.
+func (w *world) book(ts *testscript.TestScript, args []string) {
+	usage(ts, args, "book")
+	b := bookAt(ts, w.settled(ts))
+	var rows [][]string
+	for _, c := range b.Charges {
+		rows = append(rows, []string{"charge", inWords(c.Amount), c.Status,
+			fmt.Sprintf("%s pay_number=%d attempt=%d", c.Metadata.Subscription, c.Metadata.PayNumber, c.Metadata.Attempt)})
+	}
+	for _, r := range b.Refunds {
+		rows = append(rows, []string{"refund", inWords(r.Amount), r.Status,
+			fmt.Sprintf("%s pay_number=%d", r.Metadata.Subscription, r.Metadata.PayNumber)})
+	}
+	for _, d := range b.Disputes {
+		rows = append(rows, []string{"dispute", inWords(d.Amount), d.Stage})
+	}
+	columns(ts.Stdout(), rows)
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+// patience is how long a story waits for what has to happen before it calls it a fault.
+const patience = time.Minute
+
+// world is what a story happens in.
+type world struct {
+	data, logged string // the data directory; where the ledger's log goes
+	server       *server
+	shop         *shop
+	posts        int // counts the commands that were sent
+}
+
+// server is a ledger that runs as a process of its own.
+type server struct {
+	cmd     *exec.Cmd
+	ended   chan error
+	conn    *grpc.ClientConn
+	sandbox string
+}
+
+// firstLine is the output of a process of which the first line is waited for.
+type firstLine struct {
+	mu      sync.Mutex
+	text    []byte
+	arrived chan struct{}
+}
+
+// Write implements io.Writer.
+func (l *firstLine) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := bytes.IndexByte(l.text, '\n') >= 0
+	l.text = append(l.text, b...)
+	if !before && bytes.IndexByte(l.text, '\n') >= 0 {
+		close(l.arrived)
+	}
+	return len(b), nil
+}
+
+// String is all that was written.
+func (l *firstLine) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
+
+// start runs a ledger, and tells the story where it listens.
+func (w *world) start(ts *testscript.TestScript, flags []string) {
+	if w.server != nil {
+		ts.Fatalf("the ledger is running")
+	}
+	logged, err := os.OpenFile(w.logged, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer logged.Close()
+	line := &firstLine{arrived: make(chan struct{})}
+	s := &server{ended: make(chan error, 1)}
+	s.cmd = exec.Command("ledger", slices.Concat([]string{
+		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=2026-03-02T09:00:00Z",
+		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0",
+	}, flags)...)
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	s.cmd.Stdout, s.cmd.Stderr = line, logged
+	ts.Check(s.cmd.Start())
+	w.server = s
+	go func() { s.ended <- s.cmd.Wait() }()
+	select {
+	case <-line.arrived:
+	case err := <-s.ended:
+		w.server = nil
+		ts.Fatalf("the ledger ended (%v), and logged:\n%s", err, ts.ReadFile(w.logged))
+	}
+	at := regexp.MustCompile(`gRPC (\S+), REST (\S+), admin \S+, sandbox (\S+),`).FindStringSubmatch(line.String())
+	if at == nil {
+		ts.Fatalf("serve did not say where it listens, but: %s", line)
+	}
+	s.sandbox = at[3]
+	ts.Setenv("LEDGER_GRPC", at[1])
+	ts.Setenv("HTTP_URL", at[2])
+	s.conn, err = grpc.NewClient(at[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	ts.Check(err)
+}
+
+// running is the ledger, which has to run.
+func (w *world) running(ts *testscript.TestScript) *server {
+	if w.server == nil {
+		ts.Fatalf("the ledger is not running")
+	}
+	return w.server
+}
+
+// shutdown ends the ledger as an operator does.
+func (w *world) shutdown(ts *testscript.TestScript, args []string) {
+	usage(ts, args, "shutdown")
+	if err := w.end(ts, syscall.SIGTERM); err != nil {
+		ts.Fatalf("the ledger ended with %v, and logged:\n%s", err, ts.ReadFile(w.logged))
+	}
+	if log := ts.ReadFile(w.logged); regexp.MustCompile(`"level":"ERROR"`).MatchString(log) {
+		ts.Fatalf("the ledger logged an error:\n%s", log)
+	}
+}
+
+// kill9 ends the ledger as a power cut does.
+func (w *world) kill9(ts *testscript.TestScript, args []string) {
+	usage(ts, args, "kill9")
+	var ended *exec.ExitError
+	if err := w.end(ts, syscall.SIGKILL); !errors.As(err, &ended) {
+		ts.Fatalf("the ledger was killed and ended with %v", err)
+	}
+}
+
+// end sends the ledger a signal and waits for its end.
+func (w *world) end(ts *testscript.TestScript, with syscall.Signal) error {
+	s := w.running(ts)
+	w.server = nil
+	defer s.conn.Close()
+	ts.Check(s.cmd.Process.Signal(with))
+	late := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
+	defer late.Stop()
+	return <-s.ended
+}
+
+// close ends what a story left running.
+func (w *world) close() {
+	if s := w.server; s != nil {
+		s.cmd.Process.Kill()
+		<-s.ended
+		if s.conn != nil {
+			s.conn.Close()
+		}
+	}
+	if w.shop != nil {
+		w.shop.server.Close()
+	}
+}
+
+// settled is the ledger once all that can happen now has happened. There is no command that only waits for that, so
+// it lets a microsecond pass, which no story shows.
+func (w *world) settled(ts *testscript.TestScript) *server {
+	s := w.running(ts)
+	_, err := ledgerv1.NewOperationServiceClient(s.conn).AdvanceClock(context.Background(),
+		&ledgerv1.AdvanceClockRequest{By: durationpb.New(time.Microsecond)})
+	ts.Check(err)
+	return s
+}
+
+// exits runs a command that has to end with a certain exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARGUMENT…]")
+	}
+	code, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var ended *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &ended):
+		got = ended.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != code {
+		ts.Fatalf("%s ended with exit code %d, want %d", args[1], got, code)
+	}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write the stories' expected output anew")
+
+// TestMain lets the stories run the program itself: beside them the test binary also is the command ledger.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ledger": main})
+}
+
+// TestStories plays every story in testdata: a whole life each, on a ledger of its own that runs as a process of its
+// own. The commands that a story can use are those of testscript (go doc github.com/rogpeppe/go-internal/testscript),
+// the program ("exec ledger clock advance 14d"), and:
+//
+//	start [FLAG…]         run "ledger serve" with a manual clock on the story's data directory; again after its end, too
+//	shutdown, kill9       end it with SIGTERM, which it has to obey without having logged an error; or with SIGKILL
+//	exits CODE COMMAND…   run a command that has to end with this exit code
+//	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait up to 10 s for the gateway,
+//	                      and print the answer; with ! it has to be refused. -key gives the key, -now does not wait
+//	get PATH              print what REST answers
+//	state SUB             print how a subscription stands
+//	orders SUB            print its orders
+//	events SUB            print its history
+//	receiver [STATUS…]    the merchant begins to listen; he answers the first notifications with these, then with 200
+//	ipns                  print the notifications that he has taken, in the order in which they came
+//	ipn ORDER             print all variables of an order's notification
+//	buyer approve|decline SUB   what the buyer does on the gateway's page
+//	buyer revoke SUB      the buyer ends the agreement at the gateway
+//	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
+//	book                  print the gateway's own book: what really happened to the money
+//
+// What they print leaves out what is empty. Orders have the number of their subscription, 1 for the first, times
+// 10,000 in their ids.
+func TestStories(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup: func(env *testscript.Env) error {
+			w := &world{data: filepath.Join(env.WorkDir, "data"), logged: filepath.Join(env.WorkDir, "serve.log")}
+			env.Values[worldKey{}] = w
+			env.Setenv("LEDGER_DATA_DIR", w.data) // of "exec ledger verify"
+			env.Defer(w.close)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start":    inWorld((*world).start),
+			"shutdown": inWorld((*world).shutdown),
+			"kill9":    inWorld((*world).kill9),
+			"exits":    exits,
+			"post":     post,
+			"get":      get,
+			"state":    inWorld((*world).state),
+			"orders":   inWorld((*world).orders),
+			"events":   inWorld((*world).events),
+			"receiver": inWorld((*world).receive),
+			"ipns":     inWorld((*world).ipns),
+			"ipn":      inWorld((*world).ipn),
+			"buyer":    inWorld((*world).buyer),
+			"charged":  inWorld((*world).charged),
+			"book":     inWorld((*world).book),
+		},
+	})
+}
+
+// TestEveryStoryIsVerified keeps stories from ending before all that they left behind was checked.
+func TestEveryStoryIsVerified(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no stories (%v)", err)
+	}
+	for _, file := range files {
+		story, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands, _, _ := strings.Cut(string(story), "\n-- ")
+		if want := "\nshutdown\nexec ledger verify"; !strings.HasSuffix(strings.TrimSpace(commands), want) {
+			t.Errorf("%s does not end with %q", file, want)
+		}
+	}
+}
+
+type worldKey struct{}
+
+// inWorld makes a command of a method of the story's world. None of them can be negated.
+func inWorld(do func(*world, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg {
+			ts.Fatalf("! makes no sense here")
+		}
+		do(ts.Value(worldKey{}).(*world), ts, args)
+	}
+}
+
+// usage ends the story unless the command has n arguments.
+func usage(ts *testscript.TestScript, args []string, text string) {
+	if len(args) != len(strings.Fields(text))-1 {
+		ts.Fatalf("usage: %s", text)
+	}
+}
