@@ -21,6 +21,6 @@ lint:      ## vet, staticcheck, buf lint and buf format
 	$$(go tool -modfile=tools/lint.mod -n staticcheck) ./...
 	$(BUF) lint
 	$(BUF) format -d --exit-code api/proto
-bench:     ## the figures of the README, each beside its limit
-	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./cmd/ledger
+bench:     ## the benchmarks, each figure beside the limit that it is measured against
+	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./cmd/ledger
 .PHONY: help run demo test race gen lint bench
