@@ -196,7 +196,13 @@ func (s *service) openAggregates(context.Context) error {
 // openFollowers makes everything that reads the log: projections of the views and of the work store, the handlers,
 // and the workers that live on what those write.
 func (s *service) openFollowers(ctx context.Context) error {
-	p := process.New(process.Config{Subscriptions: s.subscriptions, Connect: s.connect, Clock: s.clock, Logger: s.logger})
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	p := process.New(process.Config{
+		Subscriptions: s.subscriptions, Connect: s.connect, Clock: s.clock, Logger: s.logger, Head: head,
+	})
 	s.wake = process.NewWake(p, s.work)
 	s.inbound = process.NewInbound(p, s.work)
 	s.sender = s.newSender()

@@ -31,12 +31,11 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("charge %s: %w", a.Key, err)
 	}
-	sent := p.Clock.Now()
+	sentAt := p.Clock.Now() // at the latest, if an earlier run has sent it
 	var res gateway.Result
-	if p.maySend(gw.Traits(), a.Key, a.RequestedAt) {
+	if p.maySend(gw.Traits(), a.Key, e) {
 		res = gw.Charge(ctx, conn, chargeOf(s, a))
 	} else {
-		sent = a.RequestedAt
 		res = p.lookBeforeRepeating(ctx, gw, conn, a.Key, a.RequestedAt)
 	}
 	if err := ctx.Err(); err != nil {
@@ -47,17 +46,22 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	}
 	if res.Class == gateway.Unknown {
 		_, err = p.do(ctx, e.Stream, attemptName(a, "unknown"), who(conn), e.ID, subscription.DoubtPayment{
-			Now: p.Clock.Now(), SentAt: sent, Number: a.Number, Attempt: a.Attempt, Why: res.Why,
+			Now: p.Clock.Now(), SentAt: sentAt, Number: a.Number, Attempt: a.Attempt, Why: res.Why,
 		})
-		return settled(err)
+		err = settled(err)
+	} else {
+		err = p.reportCharge(ctx, e.Stream, conn, a, e.ID, res)
 	}
-	return p.reportCharge(ctx, e.Stream, conn, a, e.ID, res)
+	if err == nil {
+		p.sent.forget(a.Key)
+	}
+	return err
 }
 
-// lookBeforeRepeating is what stands in for sending a key that may have been sent before. If the gateway does not
-// know it yet that proves nothing: the attempt is in doubt from when it may have been sent.
-func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, sent time.Time) gateway.Result {
-	res, found, err := gw.Lookup(ctx, conn, key, sent)
+// lookBeforeRepeating is what stands in for sending a key that may have been sent before, at `asked` or later. If the
+// gateway does not know it yet, that proves nothing: it is in doubt.
+func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) gateway.Result {
+	res, found, err := gw.Lookup(ctx, conn, key, asked)
 	switch {
 	case err != nil:
 		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}

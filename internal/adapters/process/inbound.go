@@ -145,13 +145,14 @@ func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway
 	return in.reportCharge(ctx, stream, conn, a, uuid.Nil, res)
 }
 
-// dispute records one step of a dispute. A disputed charge that we have not heard of yet is looked up first.
+// dispute records one step of a dispute. A disputed charge that we have not heard of is looked up first: its attempt
+// may be open, or may have been declined and charged after all.
 func (in *Inbound) dispute(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, n gateway.Notice) error {
 	a, ok := s.FindAttemptByKey(n.Dispute.ChargeKey)
 	if !ok {
 		return fmt.Errorf("%w: key %s", errUnmatched, n.Dispute.ChargeKey)
 	}
-	if a.Open() {
+	if _, known := s.FindCharge(a.OrderID); !known {
 		if err := in.hintedCharge(ctx, stream, conn, gw, a); err != nil {
 			return err
 		}

@@ -9,9 +9,7 @@ package process
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +19,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -33,17 +32,19 @@ type Config struct {
 	Connect       Connect
 	Clock         clock.Clock
 	Logger        *slog.Logger
+	// Head is where the log ended before this run began. What was intended up to there may have been sent by an
+	// earlier run. The clock would not do: it can go back, or stand still over a restart.
+	Head event.Position
 }
 
 // Process holds the handlers.
 type Process struct {
 	Config
-	// started tells an intent that an earlier run may have sent from one that only this run can have sent.
-	started time.Time
-	sent    sync.Map // keys that this run has sent, or is sending
+	started time.Time // no earlier run has sent anything after it
+	sent    sent
 }
 
-// New returns the handlers. What was recorded before this moment may have been acted on by an earlier run.
+// New returns the handlers of a run that begins now.
 func New(c Config) *Process { return &Process{Config: c, started: c.Clock.Now()} }
 
 // All lists the handlers that follow the log.
@@ -59,27 +60,6 @@ func (p *Process) do(ctx context.Context, stream, name, actor string, cause uuid
 	return p.Subscriptions.Do(ctx, stream, aggregate.Request{
 		ID: aggregate.InternalPrefix + name, Actor: actor, At: p.Clock.Now(), Cause: cause,
 	}, c)
-}
-
-// maySend decides whether a key may go out without a look-up first. It may if nobody can have sent it before, or if
-// the gateway still answers a repeated key with its first answer.
-func (p *Process) maySend(t gateway.Traits, key string, recorded time.Time) bool {
-	if t.KeyLifetime > 0 {
-		// The last hour is left out: the gateway's clock is not ours.
-		return p.Clock.Now().Sub(recorded) < t.KeyLifetime-time.Hour
-	}
-	_, again := p.sent.LoadOrStore(key, true)
-	return !again && !recorded.Before(p.started)
-}
-
-// notSent is the error that has the same key sent again later.
-func (p *Process) notSent(key string, r gateway.Result) error {
-	p.sent.Delete(key)
-	err := fmt.Errorf("gateway call %s was not sent: %s", key, r.Why)
-	if r.RetryAfter > 0 {
-		return bus.RetryAfter(err, r.RetryAfter)
-	}
-	return err
 }
 
 // settled hides refusals that mean that others were faster: what was to be reported is no longer wanted.

@@ -29,7 +29,7 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	if err != nil {
 		return err
 	}
-	res, found, err := gw.Lookup(ctx, conn, l.Key, l.Sent)
+	res, found, err := gw.Lookup(ctx, conn, l.Key, asked(l))
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", l.Key, err)
 	}
@@ -42,10 +42,20 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	return p.reportRefund(ctx, stream, conn, l.Refund, uuid.Nil, res)
 }
 
+// asked is when a call was asked for, and so the earliest time at which it can have been sent.
+func asked(l subscription.Lookup) time.Time {
+	if l.Attempt != nil {
+		return l.Attempt.RequestedAt
+	}
+	return l.Refund.RequestedAt
+}
+
 // absent records that a key never reached the gateway, once enough time has passed that it cannot turn up any more.
+// The time counts from when looking up began: nothing is sent after that, but an attempt that was tried for hours
+// while the gateway was away may have been sent just before.
 func (p *Process) absent(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup) error {
 	now := p.Clock.Now()
-	if now.Sub(l.Sent) < max(gw.Traits().Horizon, 10*time.Minute) {
+	if now.Sub(l.From) < horizon(gw.Traits()) {
 		return nil
 	}
 	var err error

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -37,12 +38,11 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 	if err != nil {
 		return fmt.Errorf("refund %s: %w", r.ID, err)
 	}
-	sent := p.Clock.Now()
+	sentAt := p.Clock.Now() // at the latest, if an earlier run has sent it
 	var res gateway.Result
-	if p.maySend(gw.Traits(), r.Key, r.RequestedAt) {
+	if p.maySend(gw.Traits(), r.Key, e) {
 		res = gw.Refund(ctx, conn, gateway.Refund{Key: r.Key, ChargeReference: req.ChargeReference, Amount: req.Amounts.Full})
 	} else {
-		sent = r.RequestedAt
 		res = p.lookBeforeRepeating(ctx, gw, conn, r.Key, r.RequestedAt)
 	}
 	if err := ctx.Err(); err != nil {
@@ -53,11 +53,16 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 	}
 	if res.Class == gateway.Unknown {
 		_, err = p.do(ctx, e.Stream, refundName(r, "unknown"), who(conn), e.ID, subscription.DoubtRefund{
-			Now: p.Clock.Now(), SentAt: sent, ID: r.ID, Why: res.Why,
+			Now: p.Clock.Now(), SentAt: sentAt, ID: r.ID, Why: res.Why,
 		})
-		return settled(err)
+		err = settled(err)
+	} else {
+		err = p.reportRefund(ctx, e.Stream, conn, r, e.ID, res)
 	}
-	return p.reportRefund(ctx, e.Stream, conn, r, e.ID, res)
+	if err == nil {
+		p.sent.forget(r.Key)
+	}
+	return err
 }
 
 func refundName(r *subscription.RefundRecord, outcome string) string {
@@ -108,12 +113,21 @@ func (p *Process) returnDuplicate(ctx context.Context, e event.Recorded, d *ledg
 		return fmt.Errorf("look up %s: %w", d.RefundKey, err)
 	}
 	if !found {
+		if !p.mayRepeat(gw.Traits(), d.RefundKey, e) {
+			return bus.RetryAfter(fmt.Errorf("second capture %s of %s may be on its way back", d.Reference, e.Stream), horizon(gw.Traits()))
+		}
 		res = gw.Refund(ctx, conn, gateway.Refund{Key: d.RefundKey, ChargeReference: d.Reference, Amount: d.Amount})
+	}
+	if res.Class == gateway.NotSent {
+		return p.notSent(d.RefundKey, res)
 	}
 	if res.Class != gateway.Accepted {
 		return fmt.Errorf("second capture %s of %s is not returned yet: %s", d.Reference, e.Stream, res.Why+res.Message)
 	}
 	_, err = p.do(ctx, e.Stream, fmt.Sprintf("return/%d/%d", d.PayNumber, d.Attempt), who(conn), e.ID,
 		subscription.ReturnDuplicate{Now: p.Clock.Now(), Number: d.PayNumber, Attempt: d.Attempt, Reference: res.Reference})
-	return settled(err)
+	if err = settled(err); err == nil {
+		p.sent.forget(d.RefundKey)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -57,37 +58,41 @@ func (w *Wake) wakeDue(ctx context.Context) error {
 			return err
 		}
 		var wg sync.WaitGroup
+		failed := make([]error, len(due))
 		slots := make(chan struct{}, wakeTogether)
-		for _, t := range due {
+		for i, t := range due {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				w.wake(ctx, t)
+				failed[i] = w.wake(ctx, t)
 			})
 		}
 		wg.Wait()
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := errors.Join(failed...); err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
 		}
 	}
 }
 
 // wake wakes one subscription and moves its timer to what it wants next, so that it is not woken twice for one
-// instant. Asking the gateways comes first: what they know may make the wake needless.
-func (w *Wake) wake(ctx context.Context, t work.Timer) {
+// instant. The error is that the timer still stands, and is due.
+func (w *Wake) wake(ctx context.Context, t work.Timer) error {
 	next, err := w.wakeOne(ctx, t.Stream)
 	if err != nil {
 		if ctx.Err() != nil {
-			return
+			return ctx.Err()
 		}
 		w.Logger.Warn("wake failed; trying again", "stream", t.Stream, "error", err)
 		next = w.Clock.Now().Add(wakeAgain)
 	}
-	if err := w.timers.MoveTimer(ctx, t.Stream, t.Due, next); err != nil && ctx.Err() == nil {
+	err = w.timers.MoveTimer(ctx, t.Stream, t.Due, next)
+	if err != nil && ctx.Err() == nil {
 		w.Logger.Error("timer not moved", "stream", t.Stream, "error", err)
 	}
+	return err
 }
 
+// wakeOne asks the gateways first: what they know may make the wake needless.
 func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err error) {
 	s, _, err := w.Subscriptions.Load(ctx, stream)
 	if err != nil {

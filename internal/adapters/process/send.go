@@ -1,0 +1,88 @@
+package process
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/aggregate/event"
+)
+
+// sent remembers when this run has last sent a key, from before the call until its outcome is recorded. Only
+// gateways that carry out a repeated key again make it matter.
+type sent struct {
+	mu sync.Mutex
+	at map[string]time.Time
+}
+
+func (s *sent) note(key string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at == nil {
+		s.at = map[string]time.Time{}
+	}
+	s.at[key] = at
+}
+
+func (s *sent) last(key string) (at time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok = s.at[key]
+	return at, ok
+}
+
+func (s *sent) forget(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.at, key)
+}
+
+// maySend decides whether the key of an intent may go out without a look-up first, and notes that it does. It may if
+// nobody can have sent it before, or if the gateway still answers a repeated key with its first answer.
+func (p *Process) maySend(t gateway.Traits, key string, intent event.Recorded) bool {
+	if _, before := p.lastSent(key, intent); before && !p.answeredAgain(t, intent) {
+		return false
+	}
+	p.sent.note(key, p.Clock.Now())
+	return true
+}
+
+// mayRepeat decides whether a key that a look-up has not found may go out, and notes that it does: as maySend, or if
+// whatever was sent cannot turn up any more.
+func (p *Process) mayRepeat(t gateway.Traits, key string, intent event.Recorded) bool {
+	last, before := p.lastSent(key, intent)
+	if before && !p.answeredAgain(t, intent) && p.Clock.Now().Sub(last) < horizon(t) {
+		return false
+	}
+	p.sent.note(key, p.Clock.Now())
+	return true
+}
+
+// lastSent is the latest time at which a key may have been sent; false if it surely was not.
+func (p *Process) lastSent(key string, intent event.Recorded) (at time.Time, ok bool) {
+	if at, ok := p.sent.last(key); ok {
+		return at, true
+	}
+	return p.started, intent.Position.Compare(p.Head) <= 0
+}
+
+// answeredAgain reports whether the gateway surely remembers the key of an intent, if it ever got it.
+func (p *Process) answeredAgain(t gateway.Traits, intent event.Recorded) bool {
+	// The last hour is left out: the gateway's clock is not ours.
+	return t.KeyLifetime > 0 && p.Clock.Now().Sub(intent.Metadata.RecordedAt.AsTime()) < t.KeyLifetime-time.Hour
+}
+
+// horizon is how long after it was sent a key can still turn up.
+func horizon(t gateway.Traits) time.Duration { return max(t.Horizon, 10*time.Minute) }
+
+// notSent is the error that has the same key sent again later.
+func (p *Process) notSent(key string, r gateway.Result) error {
+	p.sent.forget(key)
+	err := fmt.Errorf("gateway call %s was not sent: %s", key, r.Why)
+	if r.RetryAfter > 0 {
+		return bus.RetryAfter(err, r.RetryAfter)
+	}
+	return err
+}
