@@ -93,7 +93,7 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	if !ok {
 		return fmt.Errorf("%w: %s sends no webhooks", errUnmatched, conn.Gateway)
 	}
-	n, err := notifier.Verify(conn, w.Header, w.Body, w.ReceivedAt)
+	n, err := notifier.Read(conn, w.Body)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnmatched, err)
 	}

@@ -96,8 +96,8 @@ func (h *webhooks) notKept(w http.ResponseWriter, r *http.Request, err error) in
 // digitGroups is what a card number in a message looks like.
 var digitGroups = regexp.MustCompile(`\pN(?:[\pZ\pP]{0,3}\pN){12,}`)
 
-// maskPAN is a message's body without card numbers. A body that held one no longer fits its signature, so whoever
-// reads it later cannot place it; that is said here, where somebody sees it.
+// maskPAN is a message's body without card numbers. A body that held one no longer fits its signature; whoever reads
+// it later does not ask for that again.
 func (h *webhooks) maskPAN(msg work.Webhook) []byte {
 	masked, found := maskPAN(msg.Body)
 	if found {

@@ -347,6 +347,11 @@ func (g *fakeGateway) Verify(c gateway.Connection, header http.Header, body []by
 	if header.Get("X-Signature") != c.WebhookSecret {
 		return gateway.Notice{}, errors.New("bad signature")
 	}
+	return g.Read(c, body)
+}
+
+// Read implements gateway.Notifier.
+func (g *fakeGateway) Read(_ gateway.Connection, body []byte) (gateway.Notice, error) {
 	var n gateway.Notice
 	err := json.Unmarshal(body, &n)
 	return n, err

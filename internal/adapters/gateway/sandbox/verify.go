@@ -37,6 +37,11 @@ func (g *Gateway) Verify(conn gateway.Connection, header http.Header, body []byt
 	if d := now.Sub(at); d > tolerance || d < -tolerance {
 		return gateway.Notice{}, ErrOldSignature
 	}
+	return g.Read(conn, body)
+}
+
+// Read implements gateway.Notifier.
+func (g *Gateway) Read(conn gateway.Connection, body []byte) (gateway.Notice, error) {
 	var m message
 	if err := json.Unmarshal(body, &m); err != nil || m.ID == "" || m.Account != Account(conn) {
 		return gateway.Notice{}, ErrBadBody
