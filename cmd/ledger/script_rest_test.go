@@ -39,7 +39,7 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", key)
 	if wait {
-		req.Header.Set("Prefer", "wait=10")
+		req.Header.Set("Prefer", "wait=30")
 	}
 	ask(ts, neg, req)
 }

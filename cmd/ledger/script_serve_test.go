@@ -80,7 +80,7 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=2026-03-02T09:00:00Z",
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0",
 	}, flags)...)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + gorace}
 	s.cmd.Stdout, s.cmd.Stderr = line, logged
 	ts.Check(s.cmd.Start())
 	w.server = s

@@ -129,11 +129,22 @@ func (w *world) ipns(ts *testscript.TestScript, args []string) {
 	for _, n := range w.notifications(ts) {
 		var says []string
 		for _, name := range []string{
-			"transaction_full_amount", "transaction_subscription_pay_number", "failed_reattempt_number", "transaction_parent_id", "original_id",
+			"transaction_full_amount", "transaction_base_amount", "transaction_discount", "transaction_shipping", "transaction_tax",
+			"transaction_subscription_pay_number", "failed_reattempt_number", "transaction_parent_id", "original_id",
 			"trial", "payments_left", "installments", "rebill_circle", "frequency",
 		} {
 			value := n.form.Get(name)
-			if !n.form.Has(name) || name == "transaction_parent_id" && value == "0" {
+			switch name {
+			case "transaction_parent_id", "transaction_discount", "transaction_shipping", "transaction_tax":
+				if strings.Trim(value, "0.") == "" {
+					continue
+				}
+			case "transaction_base_amount":
+				if value == n.form.Get("transaction_full_amount") {
+					continue
+				}
+			}
+			if !n.form.Has(name) {
 				continue
 			}
 			says = append(says, strings.TrimPrefix(name, "transaction_")+"="+value)

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 //	start [FLAG…]         run "ledger serve" with a manual clock on the story's data directory; again after its end, too
 //	shutdown, kill9       end it with SIGTERM, which it has to obey without having logged an error; or with SIGKILL
 //	exits CODE COMMAND…   run a command that has to end with this exit code
-//	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait up to 10 s for the gateway,
+//	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait for the gateway,
 //	                      and print the answer; with ! it has to be refused. -key gives the key, -now does not wait
 //	get PATH              print what REST answers
 //	state SUB             print how a subscription stands
@@ -51,6 +51,7 @@ func TestStories(t *testing.T) {
 			w := &world{data: filepath.Join(env.WorkDir, "data"), logged: filepath.Join(env.WorkDir, "serve.log")}
 			env.Values[worldKey{}] = w
 			env.Setenv("LEDGER_DATA_DIR", w.data) // of "exec ledger verify"
+			env.Setenv("GORACE", gorace)
 			env.Defer(w.close)
 			return nil
 		},
@@ -92,6 +93,9 @@ func TestEveryStoryIsVerified(t *testing.T) {
 		}
 	}
 }
+
+// gorace keeps a program that is watched by the race detector from sleeping a second before each exit.
+const gorace = "atexit_sleep_ms=0"
 
 type worldKey struct{}
 

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,7 @@ func newRawGroup(b *testing.B) *rawGroup {
 		revisions := map[string]event.Revision{}
 		for first := range g.queue {
 			waiting := []rawAppend{first}
+			runtime.Gosched() // as the log does: those who were just answered come back
 			for more := true; more; {
 				select {
 				case a := <-g.queue:

@@ -63,16 +63,26 @@ var _ event.Log = (*Log)(nil)
 
 // Open opens or creates the log in a directory.
 func Open(dir string) (*Log, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	l, w, err := open(dir)
+	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
+	}
+	go w.run()
+	return l, nil
+}
+
+// open is Open without the writer's goroutine, for tests that take its steps one by one.
+func open(dir string) (*Log, *writer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
 	}
 	d, err := db.Open(filepath.Join(dir, fileName), db.Options{Version: version})
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, nil, err
 	}
 	heads, err := lru.New[string, event.Revision](cachedHeads)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
+		return nil, nil, errors.Join(err, d.Close())
 	}
 	l := &Log{
 		db:      d,
@@ -83,11 +93,10 @@ func Open(dir string) (*Log, error) {
 	}
 	w, err := newWriter(l)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
+		return nil, nil, errors.Join(err, d.Close())
 	}
 	l.tail.start(w.position)
-	go w.run()
-	return l, nil
+	return l, w, nil
 }
 
 // Append implements event.Log.

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -68,40 +68,28 @@ func raw(n, size int) []event.Raw {
 	return events
 }
 
-// hold keeps the writer from writing until release is called, and returns when it can no longer begin.
-func hold(t *testing.T, l *Log) (release func()) {
+// openStepwise opens a log whose writer does nothing by itself until start is called.
+func openStepwise(t *testing.T) (l *Log, w *writer, start func()) {
 	t.Helper()
-	held, let := make(chan struct{}), make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := l.db.Raw(context.Background(), func(driver.Conn) error { close(held); <-let; return nil }); err != nil {
-			t.Errorf("hold: %v", err)
+	l, w, err := open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close: %v", err)
 		}
 	})
-	<-held
-	return func() { close(let); wg.Wait() }
+	return l, w, func() { go w.run() }
 }
 
-// busy gives a held writer an append to work on, so that what comes later waits in the queue.
-func busy(t *testing.T, l *Log) (wait func()) {
-	t.Helper()
-	r := &request{stream: "busy", at: event.NoStream, events: raw(1, 10), answered: make(chan struct{})}
-	l.queue <- r
-	for r.state.Load() != taken { // the writer is on its way
-		continue
-	}
-	return func() {
-		if <-r.answered; r.err != nil {
-			t.Errorf("busy: %v", r.err)
-		}
-	}
+func newRequest(stream string, at event.Revision, events ...event.Raw) *request {
+	return &request{stream: stream, at: at, events: events, answered: make(chan struct{})}
 }
 
 func TestCancelledWhileItWaits(t *testing.T) {
 	t.Parallel()
-	l := openTest(t, t.TempDir()).Log
-	release := hold(t, l)
-	wait := busy(t, l)
+	l, _, start := openStepwise(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan error)
 	go func() {
@@ -109,14 +97,13 @@ func TestCancelledWhileItWaits(t *testing.T) {
 		got <- err
 	}()
 	for len(l.queue) == 0 {
-		continue
+		runtime.Gosched() // until it waits
 	}
 	cancel()
 	if err := <-got; !errors.Is(err, context.Canceled) || errors.Is(err, event.ErrUnknownOutcome) {
 		t.Errorf("got %v, want context.Canceled alone: nothing will be written", err)
 	}
-	release()
-	wait()
+	start() // and it must leave the withdrawn append alone
 	if _, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, raw(1, 10)...); err != nil {
 		t.Errorf("another append at the same revision: %v, want that nothing stands there", err)
 	}
@@ -124,59 +111,84 @@ func TestCancelledWhileItWaits(t *testing.T) {
 
 func TestCancelledWhileItIsWritten(t *testing.T) {
 	t.Parallel()
-	l := openTest(t, t.TempDir()).Log
-	release := hold(t, l)
+	l, w, start := openStepwise(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &request{stream: "subscription-m.1", at: event.NoStream, events: raw(2, 10), answered: make(chan struct{})}
-	l.queue <- r
-	for r.state.Load() != taken {
-		continue
-	}
+	events := raw(2, 10)
+	got := make(chan error)
+	go func() {
+		_, err := l.Append(ctx, "subscription-m.1", event.NoStream, events...)
+		got <- err
+	}()
+	w.collect(<-l.queue)
 	cancel()
-	if _, err := r.abandon(ctx.Err()); !errors.Is(err, context.Canceled) || !errors.Is(err, event.ErrUnknownOutcome) {
+	if err := <-got; !errors.Is(err, context.Canceled) || !errors.Is(err, event.ErrUnknownOutcome) {
 		t.Errorf("got %v, want ErrUnknownOutcome and context.Canceled", err)
 	}
-	release()
-	pos, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, r.events...)
-	if err != nil {
-		t.Fatalf("repeated: %v", err)
+	w.commit()
+	start()
+	pos, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, events...)
+	if err != nil || pos != position(2) {
+		t.Errorf("repeated: %s, %v; want one copy, ending at 2", pos, err)
 	}
-	<-r.answered
-	if pos != r.position || pos != position(2) {
-		t.Errorf("repeated: %s, the first was written at %s; want one copy, ending at 2", pos, r.position)
+}
+
+func TestClosedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	l, w, start := openStepwise(t)
+	left := newRequest("subscription-m.1", event.NoStream, raw(1, 10)...)
+	w.collect(left) // taken: it gets its answer
+	l.queue <- newRequest("subscription-m.2", event.NoStream, raw(1, 10)...)
+	got := make(chan error)
+	go func() {
+		_, err := l.Append(t.Context(), "subscription-m.3", event.NoStream, raw(1, 10)...)
+		got <- err
+	}()
+	w.commit()
+	if <-left.answered; left.err != nil {
+		t.Errorf("the append that was taken: %v", left.err)
+	}
+	start()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil && !errors.Is(err, event.ErrClosed) {
+		t.Errorf("the append that waited: got %v, want ErrClosed or success", err)
 	}
 }
 
 func TestOneGroupManyAnswers(t *testing.T) {
 	t.Parallel()
-	l := openTest(t, t.TempDir()).Log
-	first := raw(2, 10)
-	if _, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, first...); err != nil {
-		t.Fatal(err)
+	l, w, start := openStepwise(t)
+	first, fresh := raw(2, 10), raw(1, 10)
+	before := newRequest("subscription-m.1", event.NoStream, first...)
+	w.collect(before)
+	w.commit()
+	if before.err != nil {
+		t.Fatal(before.err)
 	}
-	release := hold(t, l)
-	wait := busy(t, l)
-	fresh := raw(1, 10)
 	requests := []*request{
-		{stream: "subscription-m.1", at: 1, events: fresh},                   // appended
-		{stream: "subscription-m.1", at: 1, events: raw(1, 10)},              // lost to the one before
-		{stream: "subscription-m.1", at: event.NoStream, events: first},      // made before this group
-		{stream: "subscription-m.1", at: 1, events: fresh},                   // made in this group
-		{stream: "subscription-m.2", at: 0, events: raw(1, 10)},              // no such stream
-		{stream: "subscription-m.2", at: event.NoStream, events: raw(3, 10)}, // appended
-		{stream: "subscription-m.1", at: event.NoStream, events: raw(2, 10)}, // other events stand there
-		{stream: "subscription-m.1", at: 2, events: raw(1, 10)},              // appended behind the first
+		newRequest("subscription-m.1", 1, fresh...),                   // appended
+		newRequest("subscription-m.1", 1, raw(1, 10)...),              // lost to the one before
+		newRequest("subscription-m.1", event.NoStream, first...),      // made before this group
+		newRequest("subscription-m.1", 1, fresh...),                   // made in this group
+		newRequest("subscription-m.2", 0, raw(1, 10)...),              // no such stream
+		newRequest("subscription-m.2", event.NoStream, raw(3, 10)...), // appended
+		newRequest("subscription-m.1", event.NoStream, raw(2, 10)...), // other events stand there
+		newRequest("subscription-m.1", 2, raw(1, 10)...),              // appended behind the first
 	}
 	for _, r := range requests {
-		r.answered = make(chan struct{})
 		l.queue <- r
 	}
-	release()
-	wait()
+	w.collect(<-l.queue)
+	if len(w.taken) != len(requests) {
+		t.Fatalf("the group holds %d appends, want %d", len(w.taken), len(requests))
+	}
+	w.commit()
+	start()
 	want := []struct {
 		position uint64
 		actual   event.Revision // of a conflict
-	}{{position: 4}, {actual: 2}, {position: 2}, {position: 4}, {actual: -1}, {position: 7}, {actual: 2}, {position: 8}}
+	}{{position: 3}, {actual: 2}, {position: 2}, {position: 3}, {actual: -1}, {position: 6}, {actual: 2}, {position: 7}}
 	for i, r := range requests {
 		<-r.answered
 		var wrong *event.WrongRevisionError
@@ -191,9 +203,18 @@ func TestOneGroupManyAnswers(t *testing.T) {
 
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	l := openTest(t, t.TempDir()).Log
-	if _, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, raw(1, 10)...); err != nil {
-		t.Fatal(err)
+	l, w, start := openStepwise(t)
+	group := func(requests ...*request) {
+		for _, r := range requests {
+			l.queue <- r
+		}
+		w.collect(<-l.queue)
+		w.commit()
+	}
+	first := newRequest("subscription-m.1", event.NoStream, raw(1, 10)...)
+	group(first)
+	if first.err != nil {
+		t.Fatal(first.err)
 	}
 	pages := func(n int) {
 		if err := l.db.Raw(t.Context(), func(c driver.Conn) error {
@@ -207,14 +228,50 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	pages(1) // the size it has
-	_, err := l.Append(t.Context(), "subscription-m.1", 0, raw(1, 100_000)...)
-	if !errors.Is(err, event.ErrStoreFull) {
-		t.Errorf("got %v, want ErrStoreFull", err)
+	small, large := raw(1, 10), raw(1, 100_000)
+	fits, full := newRequest("subscription-m.1", 0, small...), newRequest("subscription-m.2", event.NoStream, large...)
+	group(fits, full)
+	for _, r := range []*request{fits, full} {
+		if !errors.Is(r.err, event.ErrStoreFull) {
+			t.Errorf("%s: got %v, want ErrStoreFull", r.stream, r.err)
+		}
 	}
 	pages(1 << 30)
-	pos, err := l.Append(t.Context(), "subscription-m.1", 0, raw(1, 100_000)...)
+	start()
+	// Nothing of the group was written, and nothing of it is remembered.
+	pos, err := l.Append(t.Context(), "subscription-m.2", event.NoStream, large...)
 	if err != nil || pos != position(2) {
 		t.Errorf("with room again: %s, %v; want position 2", pos, err)
+	}
+	if pos, err = l.Append(t.Context(), "subscription-m.1", 0, small...); err != nil || pos != position(3) {
+		t.Errorf("with room again: %s, %v; want position 3", pos, err)
+	}
+}
+
+// TestFollowLargeEventsFromTheFile: a page from the file ends early where events are large, and none is missed.
+func TestFollowLargeEventsFromTheFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := openTest(t, dir).Log
+	const n = 120
+	for i := range event.Revision(n) {
+		if _, err := l.Append(t.Context(), "subscription-m.1", i-1, raw(1, 40_000)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next := event.Revision(0)
+	follow(t, openTest(t, dir).Log, event.Cursor{}, func(e event.RawRecorded) error {
+		if e.Revision != next {
+			t.Fatalf("got revision %d, want %d", e.Revision, next)
+		}
+		next++
+		return nil
+	})
+	if next != n {
+		t.Errorf("got %d events, want %d", next, n)
 	}
 }
 
@@ -238,15 +295,20 @@ func TestTailIsBounded(t *testing.T) {
 	for _, size := range []int{10, 100_000} {
 		var tail tail
 		tail.start(7)
-		given, _, _ := tail.page(7, 10)
+		var given [][]event.RawRecorded
+		var first []uint64
 		for i := range 3 * tailEvents {
 			if size > 10 && i == 1000 {
 				break
 			}
 			e := event.RawRecorded{Position: position(uint64(8 + i)), Raw: event.Raw{Data: make([]byte, size)}}
 			tail.add([]event.RawRecorded{e})
-			if i == 20 {
-				given, _, _ = tail.page(7, 10)
+			if i%16 == 0 {
+				page, _, _ := tail.page(tail.after, 10)
+				given, first = append(given, page), append(first, tail.after+1)
+			}
+			if i%500 != 0 && size == 10 {
+				continue
 			}
 			held := 0
 			for _, e := range tail.events {
@@ -266,9 +328,11 @@ func TestTailIsBounded(t *testing.T) {
 		if _, _, ok := tail.page(7, 10); ok {
 			t.Error("the tail claims to hold what it has dropped")
 		}
-		for i, e := range given {
-			if e.Position != position(uint64(8+i)) {
-				t.Errorf("a page that was given out has changed: %v at %d", e.Position, i)
+		for n, page := range given {
+			for i, e := range page {
+				if want := position(first[n] + uint64(i)); e.Position != want {
+					t.Fatalf("a page that was given out has changed: event %s where %s was", e.Position, want)
+				}
 			}
 		}
 	}
