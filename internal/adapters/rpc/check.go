@@ -113,7 +113,11 @@ func unknownEnum(path string, fd protoreflect.FieldDescriptor) error {
 	if fd.Enum().FullName() == ledgerv1.IpnType(0).Descriptor().FullName() {
 		reason = "EVENT_TYPE_UNKNOWN"
 	}
-	return aggregate.InvalidField(path, reason, "is not a value of %s", fd.Enum().Name())
+	var names []string
+	for i := 1; i < fd.Enum().Values().Len(); i++ { // the first is UNSPECIFIED
+		names = append(names, string(fd.Enum().Values().Get(i).Name()))
+	}
+	return aggregate.InvalidField(path, reason, "is not a value of %s: %s", fd.Enum().Name(), strings.Join(names, ", "))
 }
 
 func checkString(path string, fd protoreflect.FieldDescriptor, s string) error {
