@@ -182,6 +182,11 @@ func (r *Runner[S]) catchUp(ctx context.Context, stream string, f folded[S]) (fo
 
 func (r *Runner[S]) fold(f folded[S], e event.Recorded) folded[S] {
 	f.state = r.typ.Evolve(f.state, e.Event)
+	return f.note(e)
+}
+
+// note takes down all of an event but what it does to the state.
+func (f folded[S]) note(e event.Recorded) folded[S] {
 	f.revision = e.Revision
 	f.last = e.Metadata
 	id := e.Metadata.GetRequestId()
@@ -200,7 +205,7 @@ func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f fold
 	if err := ctx.Err(); err != nil {
 		return Result[S]{}, err
 	}
-	r.stamp(q, f, events)
+	after := r.stamp(q, f, events)
 	raws := make([]event.Raw, len(events))
 	recorded := make([]event.Recorded, len(events))
 	prev := f.last.GetHash()
@@ -229,14 +234,16 @@ func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f fold
 	}
 	for i := range recorded {
 		recorded[i].Position = last // the others stand before it, nobody asks where
-		f = r.fold(f, recorded[i])
+		f = f.note(recorded[i])
 	}
+	f.state = after
 	r.cache.Add(stream, f)
 	return Result[S]{State: f.state, Revision: f.revision, Events: recorded}, nil
 }
 
-// stamp fills in the metadata that the runner knows: who, when, why, and when the stream wants attention next.
-func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) {
+// stamp fills in the metadata that the runner knows: who, when, why, and when the stream wants attention next. It
+// returns the state after the events.
+func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) S {
 	at := q.At.UTC().Truncate(time.Microsecond)
 	if last := f.last.GetRecordedAt(); last != nil && at.Before(last.AsTime()) {
 		at = last.AsTime() // recorded_at never decreases, whatever the clock does
@@ -262,13 +269,14 @@ func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) {
 		s = r.typ.Evolve(s, e)
 	}
 	if r.typ.Due == nil {
-		return
+		return s
 	}
 	if due := r.typ.Due(s, time.Time{}); !due.IsZero() {
 		for _, e := range events {
 			e.Metadata.DueAt = timestamppb.New(due)
 		}
 	}
+	return s
 }
 
 // write appends and resolves what the log cannot say: if it is not known whether the append took place, the same

@@ -70,9 +70,10 @@ func (s State) cancelled(m *ledgerv1.Metadata, e *ledgerv1.SubscriptionCancelled
 	}
 	s.CancelReason = e.Reason
 	s.CancelAt, s.NextAttempt, s.NextDue = time.Time{}, time.Time{}, time.Time{}
-	for i, a := range s.Attempts {
+	for i := s.Closed; i < len(s.Attempts); i++ {
+		a := s.Attempts[i]
 		if a.Open() {
-			s.Attempts = replaced(s.Attempts, i, func(a *Attempt) { a.withdraw(now) })
+			s = s.withAttempt(i, func(a *Attempt) { a.withdraw(now) })
 		}
 	}
 	return s

@@ -42,7 +42,7 @@ func (c PendPayment) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (s State) paymentPending(m *ledgerv1.Metadata, e *ledgerv1.PaymentPending) State {
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
 		a.Status = AttemptPending
 		a.Reference, a.NextAction, a.ExpiresAt = e.Reference, e.NextAction, instant(e.ExpiresAt)
 		a.doubt(instant(m.RecordedAt), a.RequestedAt)
@@ -84,7 +84,7 @@ func (c DoubtPayment) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (s State) paymentUnknown(m *ledgerv1.Metadata, e *ledgerv1.PaymentUnknown) State {
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
 		a.Status = AttemptUnknown
 		a.Why = e.Why
 		a.doubt(instant(m.RecordedAt), instant(e.SentAt))
@@ -120,7 +120,7 @@ func (d *decision) clear(a *Attempt, proof string) {
 }
 
 func (s State) paymentNotCharged(m *ledgerv1.Metadata, e *ledgerv1.PaymentNotCharged) State {
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Status = AttemptNotCharged })
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Status = AttemptNotCharged })
 	switch {
 	case s.Status == Pending:
 		s.Status = Failed // absence allows no second first payment

@@ -114,7 +114,7 @@ func (d *decision) decline(a *Attempt, c DeclinePayment, next time.Time) {
 
 func (s State) paymentDeclined(e *ledgerv1.PaymentDeclined) State {
 	s = s.ordered(e.OrderId)
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
 		a.Status, a.OrderID, a.Category, a.Code, a.NextAction = AttemptDeclined, e.OrderId, e.Category, e.Code, nil
 	})
 	if s.Status == Pending {

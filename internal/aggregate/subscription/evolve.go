@@ -82,6 +82,15 @@ func replaced[T any](list []*T, i int, change func(*T)) []*T {
 	return list
 }
 
+// withAttempt is the state with a changed attempt. An attempt that was closed never opens again.
+func (s State) withAttempt(i int, change func(*Attempt)) State {
+	s.Attempts = replaced(s.Attempts, i, change)
+	for s.Closed < len(s.Attempts) && !s.Attempts[s.Closed].Open() {
+		s.Closed++
+	}
+	return s
+}
+
 // added is list with one element more; the list itself stays as it is, whoever else holds it.
 func added[T any](list []*T, v T) []*T { return append(slices.Clip(list), &v) }
 

@@ -62,7 +62,7 @@ func (c Refund) find(s State) (*Charge, error) {
 			return nil, aggregate.Refuse("NOT_CAPTURED", "order %d is a failed payment", c.OrderID)
 		}
 	}
-	if slices.ContainsFunc(s.Attempts, (*Attempt).InDoubt) {
+	if slices.ContainsFunc(s.Attempts[s.Closed:], (*Attempt).InDoubt) {
 		return nil, aggregate.Refuse("PAYMENT_OUTCOME_UNKNOWN", "nobody knows yet what became of the last attempt")
 	}
 	return nil, &aggregate.Error{Kind: aggregate.NotFound, Reason: "PAYMENT_NOT_FOUND", Field: "order_id",

@@ -141,7 +141,7 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 	if i >= 0 {
 		c.Key = s.Attempts[i].Key
 	}
-	s.Attempts = replaced(s.Attempts, i, func(a *Attempt) {
+	s = s.withAttempt(i, func(a *Attempt) {
 		a.Status, a.OrderID, a.Reference, a.NextAction = AttemptSucceeded, c.OrderID, c.Reference, nil
 	})
 	c.At = at
@@ -174,9 +174,10 @@ func (s State) movedOn(now time.Time, number uint32, next, through time.Time) St
 	s.Paid = number
 	s.NextDue, s.NextAttempt, s.PaidThrough = next, next, through
 	s.FirstAttemptAt, s.MethodStopped = time.Time{}, false
-	for i, a := range s.Attempts {
+	for i := s.Closed; i < len(s.Attempts); i++ {
+		a := s.Attempts[i]
 		if a.Open() && a.Number == number {
-			s.Attempts = replaced(s.Attempts, i, func(a *Attempt) { a.withdraw(now) })
+			s = s.withAttempt(i, func(a *Attempt) { a.withdraw(now) })
 		}
 	}
 	return s

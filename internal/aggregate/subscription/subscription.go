@@ -68,6 +68,7 @@ type State struct {
 
 	// Shared between states: an element is replaced, never changed.
 	Attempts []*Attempt
+	Closed   int // so many of the first Attempts wait for nothing any more; who looks for open ones begins behind them
 	Charges  []*Charge
 	Refunds  []*RefundRecord
 	Disputes []*Dispute
@@ -205,7 +206,7 @@ func (s State) Ended() bool {
 
 // InDoubt reports whether the outcome of an attempt or a refund is unknown.
 func (s State) InDoubt() bool {
-	return slices.ContainsFunc(s.Attempts, (*Attempt).InDoubt) || slices.ContainsFunc(s.Refunds, (*RefundRecord).InDoubt)
+	return slices.ContainsFunc(s.Attempts[s.Closed:], (*Attempt).InDoubt) || slices.ContainsFunc(s.Refunds, (*RefundRecord).InDoubt)
 }
 
 // Disputed reports whether a dispute is open.
@@ -223,7 +224,7 @@ func (s State) LastOrder() int64 {
 
 // OpenAttempt is the latest attempt that still waits for an outcome.
 func (s State) OpenAttempt() (*Attempt, bool) {
-	for i := len(s.Attempts) - 1; i >= 0; i-- {
+	for i := len(s.Attempts) - 1; i >= s.Closed; i-- {
 		if s.Attempts[i].Open() {
 			return s.Attempts[i], true
 		}

@@ -10,14 +10,14 @@ import (
 
 func (s State) amountMismatchObserved(e *ledgerv1.AmountMismatchObserved) State {
 	s.Mismatch = true
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
 		a.Status, a.Reference, a.Captured = AttemptMismatched, e.Reference, e.Charged
 	})
 	return s
 }
 
 func (s State) duplicateChargeObserved(e *ledgerv1.DuplicateChargeObserved) State {
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
 		a.Status, a.Reference, a.RefundKey, a.Captured = AttemptDuplicate, e.Reference, e.RefundKey, e.Amount
 	})
 	return s
@@ -47,6 +47,6 @@ func (c ReturnDuplicate) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (s State) duplicateChargeReturned(e *ledgerv1.DuplicateChargeReturned) State {
-	s.Attempts = replaced(s.Attempts, s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Returned = true })
+	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Returned = true })
 	return s
 }

@@ -89,7 +89,7 @@ type Lookup struct {
 // Lookups are the attempts and refunds that the gateway is asked about until it has an answer.
 func (s State) Lookups() []Lookup {
 	var ls []Lookup
-	for _, a := range s.Attempts {
+	for _, a := range s.Attempts[s.Closed:] {
 		if a.Open() && !a.DoubtfulFrom.IsZero() {
 			ls = append(ls, Lookup{Key: a.Key, Sent: a.SentAt, From: a.DoubtfulFrom, Attempt: a})
 		}
