@@ -1,12 +1,14 @@
 package process_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -180,6 +182,26 @@ func TestWebhookOfNothingOfOurs(t *testing.T) {
 				t.Errorf("%d events, want %d as before", got, before)
 			}
 		})
+	}
+}
+
+// A connection's gateway speaks of that connection's subscriptions only.
+func TestWebhookOfAnotherConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.start("s", "tok_ok")
+	w.run()
+	w.tell("POST", "/methods/"+w.state("s").Method.Reference+"/revoke", "{}")
+	h := w.webhook("agreement.ended")
+	_, _, err := w.work.SaveWebhook(t.Context(), work.Webhook{
+		Merchant: merchant, Connection: "other", Gateway: "sandbox", MessageID: "m1", ReceivedAt: begins,
+		Body: bytes.Replace(h.body, []byte(`"acme.main"`), []byte(`"acme.other"`), 1),
+	})
+	w.ok(err)
+	w.ok(w.inbound.Idle(t.Context()))
+	w.wantEvents("s", 3)
+	if _, waits, err := w.work.NextWebhookAt(t.Context()); err != nil || waits {
+		t.Errorf("the webhook still waits (%v), want it set aside", err)
 	}
 }
 

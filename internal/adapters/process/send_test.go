@@ -145,7 +145,11 @@ func TestSecondCaptureIsReturnedOnce(t *testing.T) {
 			w.duplicate("s", "tok_ok-late-ok")
 			before := len(w.events("s"))
 			w.run()
+			asked := len(w.traffic.lookedUpAt())
 			w.ok(w.handle(t.Context(), w.last("s", "duplicate_charge_observed")))
+			if got := len(w.traffic.lookedUpAt()); got != asked {
+				t.Errorf("looked up %d times, want %d: what is recorded is known", got, asked)
+			}
 			w.wantNoFailure()
 			w.wantEvents("s", before, "duplicate_charge_returned")
 			if got := w.traffic.count("refunds"); got != 1 {

@@ -136,8 +136,10 @@ func (w *world) restart() {
 	w.ok(err)
 	w.process = process.New(process.Config{
 		Subscriptions: w.subscriptions, Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Head: head,
-		Connect: func(context.Context, string, string) (gateway.Connection, gateway.Gateway, error) {
-			return w.connection(), w.gateway, nil
+		Connect: func(_ context.Context, _, id string) (gateway.Connection, gateway.Gateway, error) {
+			c := w.connection()
+			c.ID = id
+			return c, w.gateway, nil
 		},
 	})
 	w.wake = process.NewWake(w.process, w.work)

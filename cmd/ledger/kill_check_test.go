@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+	"ledger.internal/ledger/internal/sim/invariant"
+)
+
+// check compares what was promised with what is there, now that everything has come to rest.
+func (s *siege) check() {
+	s.t.Helper()
+	ledger, err := open(s.ctx, config{
+		DataDir: filepath.Join(s.dir, "data"), GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Clock: "manual",
+	}, slog.New(slog.DiscardHandler))
+	s.ok(err)
+	defer func() { s.ok(ledger.close()) }()
+	captures, err := sandboxCaptures(s.ctx, s.sandbox)
+	s.ok(err)
+	r := s.verified(ledger, captures)
+	for _, violation := range r.Violations {
+		s.t.Errorf("broken: %s", violation)
+	}
+	s.checkAcked(ledger)
+	s.checkCaptured(captures)
+	s.checkRefunded(ledger)
+	s.checkSettled(ledger)
+	s.checkTold(ledger)
+	s.sum(r)
+}
+
+// verified lets the projections catch up and checks every promise.
+func (s *siege) verified(ledger *service, captures []invariant.Capture) *invariant.Report {
+	s.t.Helper()
+	head, err := ledger.log.Head(s.ctx)
+	s.ok(err)
+	ctx, stop := context.WithCancel(s.ctx)
+	ended := make(chan error, len(ledger.followers))
+	for _, f := range ledger.followers {
+		go func() { ended <- f.Run(ctx) }()
+	}
+	for _, f := range ledger.followers {
+		s.ok(f.WaitFor(ctx, head))
+	}
+	r, err := invariant.Check(ctx, invariant.World{Log: ledger.log, Views: ledger.views, Work: ledger.work, Captures: captures})
+	stop()
+	for range ledger.followers {
+		err = errors.Join(err, <-ended)
+	}
+	s.ok(err)
+	return r
+}
+
+// checkAcked checks that everything that was acknowledged is in the log, where the answer said, and once.
+func (s *siege) checkAcked(ledger *service) {
+	s.t.Helper()
+	head, err := ledger.log.Head(s.ctx)
+	s.ok(err)
+	streams := map[string][]event.Recorded{}
+	for _, d := range s.drivers {
+		for _, a := range d.acked {
+			events, read := streams[a.subscription]
+			if !read {
+				events = s.events(ledger, a.subscription)
+				streams[a.subscription] = events
+			}
+			if problem := a.missing(events, head); problem != "" {
+				s.t.Errorf("%s on %s was acknowledged at revision %d, position %s: %s", a.request, a.subscription, a.revision, a.position, problem)
+			}
+		}
+	}
+}
+
+func (s *siege) events(ledger *service, id string) (all []event.Recorded) {
+	s.t.Helper()
+	for raw, err := range ledger.log.Read(s.ctx, subscription.Stream(killMerchant, id), 0) {
+		s.ok(err)
+		e, err := event.Decode(raw)
+		s.ok(err)
+		all = append(all, e)
+	}
+	return all
+}
+
+// missing says what the log lacks of an acknowledged command; "" if nothing.
+func (a acked) missing(events []event.Recorded, head event.Position) string {
+	if int64(len(events)) <= a.revision {
+		return fmt.Sprintf("the stream ends at revision %d", len(events)-1)
+	}
+	position, err := event.ParsePosition(a.position)
+	if err != nil || position.Compare(head) > 0 {
+		return fmt.Sprintf("the log ends at %s (%v)", head, err)
+	}
+	made := slices.DeleteFunc(slices.Clone(events), func(e event.Recorded) bool { return e.Metadata.RequestId != a.request })
+	if len(made) == 0 {
+		var s subscription.State
+		for _, e := range events[:a.revision+1] {
+			s = subscription.Evolve(s, e.Event)
+		}
+		if s.Ended() {
+			return "" // a cancellation of what had ended
+		}
+		return "the stream has no event of it"
+	}
+	last := made[len(made)-1]
+	if int(last.Revision-made[0].Revision) != len(made)-1 {
+		return fmt.Sprintf("it was done more than once: its events stand from revision %d to %d", made[0].Revision, last.Revision)
+	}
+	if int64(last.Revision) > a.revision || !a.waited && !a.replayed && (int64(last.Revision) != a.revision || last.Position != position) {
+		return fmt.Sprintf("its last event is revision %d at %s", last.Revision, last.Position)
+	}
+	return ""
+}
+
+// checkCaptured checks the gateway's own book: no payment was ever taken twice.
+func (s *siege) checkCaptured(captures []invariant.Capture) {
+	s.t.Helper()
+	type payment struct {
+		subscription string
+		number       uint32
+	}
+	times := map[payment]int{}
+	for _, c := range captures {
+		times[payment{c.Subscription, c.PayNumber}]++
+	}
+	for p, n := range times {
+		if n > 1 {
+			s.t.Errorf("pay number %d of %s was captured %d times", p.number, p.subscription, n)
+		}
+	}
+}
+
+// checkRefunded compares the refunds in the gateway's own book with those in the log, both ways.
+func (s *siege) checkRefunded(ledger *service) {
+	s.t.Helper()
+	known := map[string]bool{}
+	for _, d := range s.drivers {
+		for _, b := range d.bought {
+			for _, e := range s.events(ledger, b.id) {
+				if r := e.GetRefundSucceeded(); r != nil {
+					known[r.Reference] = true
+				}
+			}
+		}
+	}
+	byKey := map[string]int{}
+	for _, r := range s.refunds() {
+		if byKey[r.Key]++; byKey[r.Key] > 1 {
+			s.t.Errorf("the refund with key %s was carried out %d times", r.Key, byKey[r.Key])
+		}
+		if !known[r.ID] {
+			s.t.Errorf("the gateway has returned %s, and the ledger does not know it", r.ID)
+		}
+		delete(known, r.ID)
+	}
+	for id := range known {
+		s.t.Errorf("the ledger says that %s was returned, and the gateway does not know it", id)
+	}
+}
+
+// checkSettled checks that nothing that was asked for was forgotten: every attempt and refund has its outcome.
+func (s *siege) checkSettled(ledger *service) {
+	s.t.Helper()
+	for _, d := range s.drivers {
+		for _, b := range d.bought {
+			var state subscription.State
+			for _, e := range s.events(ledger, b.id) {
+				state = subscription.Evolve(state, e.Event)
+			}
+			for _, a := range state.Attempts {
+				if a.Open() {
+					s.t.Errorf("nobody knows what became of attempt %d at pay number %d of %s", a.Attempt, a.Number, b.id)
+				}
+			}
+			for _, r := range state.Refunds {
+				if r.Open() {
+					s.t.Errorf("nobody knows what became of refund %s of %s", r.ID, b.id)
+				}
+			}
+		}
+	}
+}
+
+type refundLine struct{ ID, Key, Status string }
+
+// refunds are the refunds that the gateway has carried out.
+func (s *siege) refunds() []refundLine {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.sandbox+"/v1/book", nil)
+	s.ok(err)
+	resp, err := http.DefaultClient.Do(req)
+	s.ok(err)
+	defer resp.Body.Close()
+	var book struct{ Refunds []refundLine }
+	s.ok(json.NewDecoder(resp.Body).Decode(&book))
+	return slices.DeleteFunc(book.Refunds, func(r refundLine) bool { return r.Status != "succeeded" })
+}
+
+// checkTold checks that the merchant has acknowledged every notification that he was owed, and none that he was not.
+// That a repeated one was the same, and that they came in order, the receiver has checked itself.
+func (s *siege) checkTold(ledger *service) {
+	s.t.Helper()
+	s.receiver.mu.Lock()
+	defer s.receiver.mu.Unlock()
+	for _, fault := range s.receiver.faults {
+		s.t.Errorf("receiver: %s", fault)
+	}
+	rows, err := ledger.work.Query(s.ctx, `SELECT delivery_id, state FROM deliveries`)
+	s.ok(err)
+	defer rows.Close()
+	owed := 0
+	for rows.Next() {
+		var id, state string
+		s.ok(rows.Scan(&id, &state))
+		owed++
+		if _, told := s.receiver.bodies[id]; !told || state != "delivered" {
+			s.t.Errorf("notification %s is %s; acknowledged by the merchant: %t", id, state, told)
+		}
+	}
+	s.ok(rows.Err())
+	if owed != len(s.receiver.bodies) {
+		s.t.Errorf("%d notifications were owed and %d acknowledged", owed, len(s.receiver.bodies))
+	}
+}
+
+// sum tells what was done, and fails if that was not enough to prove anything.
+func (s *siege) sum(r *invariant.Report) {
+	s.t.Helper()
+	var done, repeated, replayed, refused int
+	for _, d := range s.drivers {
+		done += len(d.acked)
+		repeated += d.repeated
+		replayed += d.replayed
+		refused += d.refused
+	}
+	s.t.Logf("%d commands done (%d repetitions, %d of what had been done), %d refused; %d events, %d captures, %d notifications (%d told twice)",
+		done, repeated, replayed, refused, r.Events, r.Captures, r.Notifications, s.receiver.repeats)
+	if done < 100 || repeated == 0 || r.Captures == 0 || r.Notifications == 0 {
+		s.t.Error("too little happened for the kills to meet anything")
+	}
+}
