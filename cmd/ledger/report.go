@@ -299,12 +299,15 @@ func (r *demoReport) printOrders(w io.Writer) {
 
 // printVerified writes what was checked and what was found.
 func printVerified(w io.Writer, v *invariant.Report, violations []string) {
-	fmt.Fprintf(w, "  %d events in %d streams: chains, revisions and times hold\n", v.Events, v.Streams)
-	fmt.Fprintf(w, "  %d subscriptions folded; %d orders stand in the view as in the events\n", v.Subscriptions, v.Orders)
+	looked := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(looked, "  events\t%d in %d streams\trevisions, times, hash chains\n", v.Events, v.Streams)
+	fmt.Fprintf(looked, "  subscriptions\t%d\tfolded; every step allowed, every pay number sold once\n", v.Subscriptions)
+	fmt.Fprintf(looked, "  orders\t%d\tin the view as in the events\n", v.Orders)
+	fmt.Fprintf(looked, "  notifications\t%d\tqueued once, told or waiting\n", v.Notifications)
 	if v.Captures > 0 {
-		fmt.Fprintf(w, "  %d captures in the gateway's own book, each sold once\n", v.Captures)
+		fmt.Fprintf(looked, "  captures\t%d\tin the gateway's own book, each sold once\n", v.Captures)
 	}
-	fmt.Fprintf(w, "  %d notifications owed, each queued once and told or waiting\n", v.Notifications)
+	looked.Flush()
 	if len(violations) == 0 {
 		fmt.Fprintf(w, "  no promise was broken\n")
 		return

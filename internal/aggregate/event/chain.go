@@ -38,7 +38,8 @@ func chain(prev []byte, r RawRecorded) [32]byte {
 
 // VerifyChain checks that a stored event follows from the one before it in its stream, whose hash is prev (nil for
 // the first), and returns its own hash. It looks at the stored bytes only, so it holds for kinds that this program
-// does not know. A break is ErrChain.
+// does not know. A break is ErrChain; the hash that the event claims comes with it, so that whoever goes on from there
+// meets each break once.
 func VerifyChain(prev []byte, r RawRecorded) (hash []byte, err error) {
 	stored, rest, ok := cutHash(r.Metadata)
 	if !ok {
@@ -46,7 +47,7 @@ func VerifyChain(prev []byte, r RawRecorded) (hash []byte, err error) {
 	}
 	r.Metadata = rest
 	if want := chain(prev, r); !bytes.Equal(stored, want[:]) {
-		return nil, fmt.Errorf("%w: %s at revision %d", ErrChain, r.Stream, r.Revision)
+		return stored, fmt.Errorf("%w: %s at revision %d", ErrChain, r.Stream, r.Revision)
 	}
 	return stored, nil
 }

@@ -65,7 +65,7 @@ func (h *history) read(raw event.RawRecorded) {
 	s.revision = raw.Revision
 	hash, err := event.VerifyChain(s.hash, raw)
 	if err != nil {
-		h.report.violation("%s/%d: %v", raw.Stream, raw.Revision, err)
+		h.report.violation("%v", err)
 	}
 	s.hash = hash
 	e, err := event.Decode(raw)
