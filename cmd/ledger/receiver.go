@@ -32,6 +32,7 @@ type receiver struct {
 	faults  []string
 	repeats int
 	refused int
+	willing bool // refuses nothing any more
 }
 
 func newReceiver(dir string) (*receiver, error) {
@@ -64,6 +65,13 @@ func (r *receiver) expect(merchant, secret string) {
 	r.secrets[merchant] = secret
 }
 
+// refuseNothing has everything taken from now on.
+func (r *receiver) refuseNothing() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.willing = true
+}
+
 // count is how many different notifications were acknowledged.
 func (r *receiver) count() int {
 	r.mu.Lock()
@@ -87,7 +95,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !r.seen[id] && len(r.seen)%23 == 7 {
+	if !r.willing && !r.seen[id] && len(r.seen)%23 == 7 {
 		r.seen[id] = true
 		r.refused++
 		http.Error(w, "come again", http.StatusServiceUnavailable)

@@ -79,21 +79,31 @@ func (st *story) live(ctx context.Context, progress io.Writer) error {
 		progressbar.OptionSetWriter(progress), progressbar.OptionSetWidth(30), progressbar.OptionThrottle(200*time.Millisecond),
 		progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetVisibility(isTerminal(progress)))
+	pass := func(by time.Duration) error {
+		r, err := st.operations.AdvanceClock(ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(by)})
+		if err == nil {
+			st.now = r.Now.AsTime()
+		}
+		return err
+	}
 	for day := range demoDays {
 		for _, act := range st.byDay[day] {
 			if err := act(ctx); err != nil {
 				return err
 			}
 		}
-		r, err := st.operations.AdvanceClock(ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(24 * time.Hour)})
-		if err != nil {
+		if err := pass(24 * time.Hour); err != nil {
 			return err
 		}
-		st.now = r.Now.AsTime()
 		bar.Describe(fmt.Sprintf("%s  %d subscriptions  %d notifications", st.now.Format("January 2006"), len(st.buyers), st.receiver.count()))
 		if err := bar.Add(1); err != nil {
 			return err
 		}
+	}
+	// What was refused last comes again within the hour.
+	st.receiver.refuseNothing()
+	if err := pass(time.Hour); err != nil {
+		return err
 	}
 	return bar.Finish()
 }
