@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ type Runner[S any] struct {
 	typ   Type[S]
 	cache *lru.Cache[string, folded[S]]
 	locks locks
+	// doubt is set once the outcome of an append stayed unknown: it may turn up behind anything that comes later.
+	doubt atomic.Bool
 }
 
 // NewRunner returns a Runner over log.
@@ -57,8 +60,8 @@ type folded[S any] struct {
 type requests struct{ byID map[string]made }
 
 type made struct {
-	first, last event.Revision
-	hash        [32]byte
+	last event.Revision // of the request's events
+	hash [32]byte
 }
 
 // Do lets a command decide on a stream and appends what it decides. The same request is done once; asked again it
@@ -192,7 +195,6 @@ func (f folded[S]) note(e event.Recorded) folded[S] {
 	id := e.Metadata.GetRequestId()
 	m, ok := f.requests.byID[id]
 	if !ok {
-		m.first = e.Revision
 		copy(m.hash[:], e.Metadata.GetRequestHash())
 	}
 	m.last = e.Revision
@@ -225,9 +227,12 @@ func (r *Runner[S]) append(ctx context.Context, stream string, q Request, f fold
 	defer cancel()
 	last, err := r.write(ctx, stream, f.revision, raws)
 	if err != nil {
+		if errors.Is(err, event.ErrUnknownOutcome) {
+			r.doubt.Store(true)
+		}
 		return Result[S]{}, err
 	}
-	if _, alone := r.log.(event.Exclusive); !alone {
+	if _, alone := r.log.(event.Exclusive); !alone || r.doubt.Load() {
 		if err := r.confirm(ctx, stream, f.revision, raws); err != nil {
 			return Result[S]{}, err
 		}
@@ -297,7 +302,7 @@ func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision,
 	}
 }
 
-// confirm reads back what an append wrote, where others append too. The log knows an append again by its
+// confirm reads back what an append wrote, where others append too or an earlier append may turn up. The log knows an append again by its
 // ids alone, so it also says yes if another replica has done the same request meanwhile, at another time or even
 // with another content. Then the other's events stand, and that is a conflict like any other.
 func (r *Runner[S]) confirm(ctx context.Context, stream string, at event.Revision, raws []event.Raw) error {

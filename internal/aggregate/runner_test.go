@@ -314,6 +314,33 @@ func TestDoTellsWhatStaysUnknown(t *testing.T) {
 	})
 }
 
+// alone is a log that no other process appends to, with faults.
+type alone struct{ *faulty }
+
+func (alone) Exclusive() {}
+
+// An append that stayed unknown may be there, also where nobody else appends: what was decided anew for the same
+// request must not be taken for what is stored.
+func TestDoAfterWhatStayedUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := alone{&faulty{Log: memory.New()}}
+		r := newRunner(log)
+		do(t, r, request("r0"), say{"a"})
+		log.after = func(int) error { return event.ErrUnknownOutcome }
+		if _, err := r.Do(t.Context(), stream, request("r1"), say{"b"}); !errors.Is(err, event.ErrUnknownOutcome) {
+			t.Errorf("got %v, want %v", err, event.ErrUnknownOutcome)
+		}
+		log.after = nil
+		again := request("r1")
+		again.At = again.At.Add(time.Hour)
+		res := do(t, r, again, say{"b"})
+		expect(t, "asked again: replayed", res.Replayed, true)
+		do(t, r, request("r2"), say{"c"})
+		expect(t, "stored", words(stored(t, log)), []string{"a", "b", "c"})
+	})
+}
+
 func TestDoOutlivesItsCallerOnceItAppends(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())

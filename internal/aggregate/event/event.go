@@ -136,8 +136,8 @@ type Log interface {
 	Close() error
 }
 
-// Exclusive is a Log that no other process can append to. A yes to an append then means that these very events were
-// written, and not others of the same ids that another process wrote for the same request.
+// Exclusive is a Log that no other process can append to. As long as no append's outcome stayed unknown, a yes then
+// means that these very events were written, and not others of the same ids for the same request.
 type Exclusive interface{ Exclusive() }
 
 // Category is the part of a stream's name before the first "-".
