@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -31,18 +30,11 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("charge %s: %w", a.Key, err)
 	}
-	sentAt := p.Clock.Now() // at the latest, if an earlier run has sent it
-	var res gateway.Result
-	if p.maySend(gw.Traits(), a.Key, e) {
-		res = gw.Charge(ctx, conn, chargeOf(s, a))
-	} else {
-		res = p.lookBeforeRepeating(ctx, gw, conn, a.Key, a.RequestedAt)
-	}
-	if err := ctx.Err(); err != nil {
-		return err // stopped: the next run does it again, under the same key
-	}
-	if res.Class == gateway.NotSent {
-		return p.notSent(a.Key, res)
+	res, sentAt, err := p.send(ctx, gw, conn, a.Key, e, func() gateway.Result {
+		return gw.Charge(ctx, conn, chargeOf(s, a))
+	})
+	if err != nil {
+		return err
 	}
 	if res.Class == gateway.Unknown {
 		_, err = p.do(ctx, e.Stream, attemptName(a, "unknown"), who(conn), e.ID, subscription.DoubtPayment{
@@ -56,19 +48,6 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 		p.sent.forget(a.Key)
 	}
 	return err
-}
-
-// lookBeforeRepeating is what stands in for sending a key that may have been sent before, at `asked` or later. If the
-// gateway does not know it yet, that proves nothing: it is in doubt.
-func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) gateway.Result {
-	res, found, err := gw.Lookup(ctx, conn, key, asked)
-	switch {
-	case err != nil:
-		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}
-	case !found:
-		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it"}
-	}
-	return res
 }
 
 // attemptName names what is reported of an attempt: its business identity and its outcome.

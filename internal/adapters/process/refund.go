@@ -38,18 +38,11 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 	if err != nil {
 		return fmt.Errorf("refund %s: %w", r.ID, err)
 	}
-	sentAt := p.Clock.Now() // at the latest, if an earlier run has sent it
-	var res gateway.Result
-	if p.maySend(gw.Traits(), r.Key, e) {
-		res = gw.Refund(ctx, conn, gateway.Refund{Key: r.Key, ChargeReference: req.ChargeReference, Amount: req.Amounts.Full})
-	} else {
-		res = p.lookBeforeRepeating(ctx, gw, conn, r.Key, r.RequestedAt)
-	}
-	if err := ctx.Err(); err != nil {
+	res, sentAt, err := p.send(ctx, gw, conn, r.Key, e, func() gateway.Result {
+		return gw.Refund(ctx, conn, gateway.Refund{Key: r.Key, ChargeReference: req.ChargeReference, Amount: req.Amounts.Full})
+	})
+	if err != nil {
 		return err
-	}
-	if res.Class == gateway.NotSent {
-		return p.notSent(r.Key, res)
 	}
 	if res.Class == gateway.Unknown {
 		_, err = p.do(ctx, e.Stream, refundName(r, "unknown"), who(conn), e.ID, subscription.DoubtRefund{

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -37,6 +38,39 @@ func (s *sent) forget(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.at, key)
+}
+
+// send makes the call that an intent asks for, or looks its key up where an earlier run may have made it. sentAt is
+// when it went out, at the latest. The error is that nothing was learned: the event is to be handled again.
+func (p *Process) send(
+	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, call func() gateway.Result,
+) (res gateway.Result, sentAt time.Time, err error) {
+	sentAt = p.Clock.Now()
+	if p.maySend(gw.Traits(), key, intent) {
+		res = call()
+	} else {
+		res = p.lookBeforeRepeating(ctx, gw, conn, key, intent.Metadata.RecordedAt.AsTime())
+	}
+	switch {
+	case ctx.Err() != nil:
+		return res, sentAt, ctx.Err() // stopped: the next run does it again, under the same key
+	case res.Class == gateway.NotSent:
+		return res, sentAt, p.notSent(key, res)
+	}
+	return res, sentAt, nil
+}
+
+// lookBeforeRepeating is what stands in for sending a key that may have been sent before, at `asked` or later. If the
+// gateway does not know it yet, that proves nothing: it is in doubt.
+func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) gateway.Result {
+	res, found, err := gw.Lookup(ctx, conn, key, asked)
+	switch {
+	case err != nil:
+		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}
+	case !found:
+		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it"}
+	}
+	return res
 }
 
 // maySend decides whether the key of an intent may go out without a look-up first, and notes that it does. It may if
