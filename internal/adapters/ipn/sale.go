@@ -2,11 +2,11 @@ package ipn
 
 import (
 	"strconv"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate/calendar"
 )
 
 // payment is a charge that succeeded, in time or late: both are told alike.
@@ -94,12 +94,10 @@ func (f *form) schedule(p payment) {
 
 // rebillCircle is Kartra's spelling of the days to the next payment: begun days count, and 0 is none or overdue.
 func rebillCircle(from, due *timestamppb.Timestamp) string {
-	const day = 24 * time.Hour
 	if due == nil {
 		return "0"
 	}
-	days := (due.AsTime().Sub(from.AsTime()) + day - 1) / day
-	return strconv.FormatInt(int64(max(days, 0)), 10)
+	return strconv.FormatInt(calendar.DaysCeil(due.AsTime().Sub(from.AsTime())), 10)
 }
 
 func frequency(f ledgerv1.Frequency) string {

@@ -25,9 +25,6 @@ type Config struct {
 	Source
 	Deliveries *aggregate.Runner[delivery.State]
 	Clock      clock.Clock
-	// Rows keeps projection.Deliveries up to date: whenever it has committed something, the Sender looks. Without it
-	// somebody else has to call Notify.
-	Rows *projection.Follower
 	// Logger gets what an operator has to know. Defaults to slog.Default().
 	Logger *slog.Logger
 	// Owner names this process among those that share the store. What it was sending when it ended is taken up
@@ -122,9 +119,6 @@ func (s *Sender) Run(ctx context.Context) error {
 		return stopped(ctx, err)
 	}
 	s.start.Do(func() { close(s.ready) })
-	if s.Rows != nil {
-		sending.Go(func() { s.follow(ctx) })
-	}
 	for ctx.Err() == nil {
 		next, err := s.dispatch(ctx, &sending)
 		if err != nil && ctx.Err() == nil {
@@ -150,19 +144,6 @@ func (s *Sender) reclaim(ctx context.Context) error {
 	return s.Store.Update(ctx, func(tx projection.Tx) error {
 		return projection.ReclaimDeliveries(tx, s.Owner, s.Clock.Now())
 	})
-}
-
-// follow notifies as often as rows were committed. It ends with ctx, or with the follower, whose own end is for its
-// runner to report.
-func (s *Sender) follow(ctx context.Context) {
-	for {
-		at := s.Rows.Position()
-		s.Notify() // of all up to there; what comes after ends the wait
-		at.Prepare++
-		if s.Rows.WaitFor(ctx, at) != nil {
-			return
-		}
-	}
 }
 
 // sleep waits for a notification, for the clock to reach next, or for ctx to end.

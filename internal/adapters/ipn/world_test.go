@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type world struct {
 	clock    *clock.Stepped
 	config   ipn.Config
 	sender   *ipn.Sender
+	notified atomic.Pointer[ipn.Sender] // hears of new rows
 	follower *projection.Follower
 
 	stopFollower, stopSender func()
@@ -114,13 +116,18 @@ func (w *world) startFollower() {
 	if err := w.follower.Prepare(w.ctx); err != nil {
 		w.t.Fatal(err)
 	}
+	w.follower.OnCommit(func() {
+		if s := w.notified.Load(); s != nil {
+			s.Notify()
+		}
+	})
 	_, w.stopFollower = w.running(w.follower.Run)
 }
 
 // startSender starts a sender; what is left of an earlier one is what a crash would leave, too.
 func (w *world) startSender() {
-	w.config.Rows = w.follower
 	w.sender = ipn.NewSender(w.config)
+	w.notified.Store(w.sender)
 	w.cancelSender, w.stopSender = w.running(w.sender.Run)
 }
 

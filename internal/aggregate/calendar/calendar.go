@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
 )
@@ -71,25 +69,6 @@ func DaysCeil(d time.Duration) int64 {
 		return 0
 	}
 	return int64((d-1)/day) + 1
-}
-
-// Check refuses a time outside the years 1 to 9999, which no timestamp can hold, as TIME_INVALID.
-func Check(field string, t time.Time) error {
-	if year := t.UTC().Year(); year < 1 || year > 9999 {
-		return aggregate.InvalidField(field, "TIME_INVALID", "a time is in the years 1 to 9999")
-	}
-	return nil
-}
-
-// Instant reads a time that somebody sent. An absent one is the zero time, a malformed one TIME_INVALID.
-func Instant(field string, ts *timestamppb.Timestamp) (time.Time, error) {
-	if ts == nil {
-		return time.Time{}, nil
-	}
-	if ts.CheckValid() != nil {
-		return time.Time{}, aggregate.InvalidField(field, "TIME_INVALID", "not a time in the years 1 to 9999")
-	}
-	return ts.AsTime(), nil
 }
 
 // length is a period in months or, for weeks, in days; the other one is 0.

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -206,45 +205,6 @@ func TestDaysCeil(t *testing.T) {
 		if got := calendar.DaysCeil(d); got != want {
 			t.Errorf("%v: got %d, want %d", d, got, want)
 		}
-	}
-}
-
-func wantTimeInvalid(t *testing.T, name string, err error, invalid bool) {
-	t.Helper()
-	e, ok := err.(*aggregate.Error)
-	switch {
-	case invalid && (!ok || e.Reason != "TIME_INVALID" || e.Field != "x"):
-		t.Errorf("%s: got %#v, want TIME_INVALID at x", name, err)
-	case !invalid && err != nil:
-		t.Errorf("%s: got %v, want no error", name, err)
-	}
-}
-
-func TestCheckAndInstant(t *testing.T) {
-	t.Parallel()
-	day := func(year int) time.Time { return time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) }
-	for name, c := range map[string]struct {
-		t       time.Time
-		invalid bool
-	}{
-		"now":                    {day(2026), false},
-		"the first":              {day(1), false},
-		"the last":               {day(9999), false},
-		"before the first":       {day(0), true},
-		"after the last":         {day(10000), true},
-		"only elsewhere in 9999": {time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*60*60)), true},
-	} {
-		wantTimeInvalid(t, name, calendar.Check("x", c.t), c.invalid)
-		got, err := calendar.Instant("x", timestamppb.New(c.t))
-		wantTimeInvalid(t, name, err, c.invalid)
-		if !c.invalid && !got.Equal(c.t) {
-			t.Errorf("%s: got %v, want %v", name, got, c.t)
-		}
-	}
-	_, err := calendar.Instant("x", &timestamppb.Timestamp{Nanos: -1})
-	wantTimeInvalid(t, "negative nanoseconds", err, true)
-	if got, err := calendar.Instant("x", nil); err != nil || !got.IsZero() {
-		t.Errorf("absent: got %v and %v, want the zero time", got, err)
 	}
 }
 
