@@ -19,10 +19,8 @@ func (c Cancel) Decide(s State) ([]*ledgerv1.Event, error) {
 	if err := s.exists(); err != nil {
 		return nil, err
 	}
-	switch c.Reason {
-	case ledgerv1.CancelReason_CANCEL_REASON_BUYER, ledgerv1.CancelReason_CANCEL_REASON_MERCHANT, ledgerv1.CancelReason_CANCEL_REASON_FRAUD:
-	default:
-		return nil, aggregate.InvalidField("reason", "CANCEL_REASON_INVALID", "BUYER, MERCHANT or FRAUD")
+	if err := checkReason("reason", c.Reason); err != nil {
+		return nil, err
 	}
 	if s.Status == Cancelled || s.Status == Failed {
 		return nil, nil
@@ -44,14 +42,48 @@ func (c Cancel) Decide(s State) ([]*ledgerv1.Event, error) {
 	return d.done()
 }
 
+// checkReason accepts the reasons that a caller may have.
+func checkReason(field string, r ledgerv1.CancelReason) error {
+	switch r {
+	case ledgerv1.CancelReason_CANCEL_REASON_BUYER, ledgerv1.CancelReason_CANCEL_REASON_MERCHANT, ledgerv1.CancelReason_CANCEL_REASON_FRAUD:
+		return nil
+	}
+	return aggregate.InvalidField(field, "CANCEL_REASON_INVALID", "BUYER, MERCHANT or FRAUD")
+}
+
+// WithdrawCancellation undoes a cancellation that was scheduled and has not taken effect.
+type WithdrawCancellation struct{ Now time.Time }
+
+// Decide implements aggregate.Command.
+func (c WithdrawCancellation) Decide(s State) ([]*ledgerv1.Event, error) {
+	if err := s.exists(); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Ended():
+		return nil, stateInvalid(s)
+	case s.CancelAt.IsZero():
+		return nil, aggregate.Refuse("CANCELLATION_NOT_SCHEDULED", "no cancellation is scheduled")
+	case !c.Now.Before(s.CancelAt):
+		return nil, aggregate.Refuse("STATE_INVALID", "the subscription ends now").With("state", StateName(s.Status))
+	}
+	d := s.decide(c.Now, time.Time{})
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_CancellationWithdrawn{CancellationWithdrawn: &ledgerv1.CancellationWithdrawn{}}})
+	return d.done()
+}
+
 // cancel ends the subscription. It makes an order, and is told, if anything was ever sold.
 func (d *decision) cancel(reason ledgerv1.CancelReason) {
 	var order int64
-	if len(d.Charges) > 0 {
+	if len(d.Charges) > 0 || d.Import != nil {
 		order = d.nextOrder()
 	}
+	method := d.Method
+	if method == nil && d.Before != nil {
+		method = d.Before.Method // what replaced it was never stored
+	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionCancelled{SubscriptionCancelled: &ledgerv1.SubscriptionCancelled{
-		OrderId: order, OriginalOrderId: d.FirstOrder, Reason: reason, Method: d.Method,
+		OrderId: order, OriginalOrderId: d.original(order), Reason: reason, Method: method, ConnectionId: d.Connection.ID,
 	}}})
 }
 
@@ -68,7 +100,7 @@ func (s State) cancelled(m *ledgerv1.Metadata, e *ledgerv1.SubscriptionCancelled
 	} else {
 		s.Status = Cancelled
 	}
-	s.CancelReason = e.Reason
+	s.Resumes, s.CancelReason = unspecified, e.Reason
 	s.CancelAt, s.NextAttempt, s.NextDue = time.Time{}, time.Time{}, time.Time{}
 	for i := s.Closed; i < len(s.Attempts); i++ {
 		a := s.Attempts[i]

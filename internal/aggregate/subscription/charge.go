@@ -24,6 +24,7 @@ type Rebill struct {
 	Now     time.Time
 	Number  uint32            // the number the caller means; 0 for whichever is open
 	Amounts *ledgerv1.Amounts // less than the terms say; nil for the terms' own
+	Circumstances
 }
 
 // Decide implements aggregate.Command.
@@ -31,7 +32,7 @@ func (c Rebill) Decide(s State) ([]*ledgerv1.Event, error) {
 	if err := c.check(s); err != nil {
 		return nil, err
 	}
-	asked := amounts(s.Terms(), s.Paid+1)
+	asked := s.amounts(s.Paid + 1)
 	if c.Amounts != nil {
 		given, err := money.NormalizeAmounts("amounts", c.Amounts)
 		if err != nil {
@@ -46,7 +47,7 @@ func (c Rebill) Decide(s State) ([]*ledgerv1.Event, error) {
 		asked = given
 	}
 	d := s.decide(c.Now, time.Time{})
-	d.request(asked)
+	d.request(asked, c.Circumstances)
 	return d.done()
 }
 
@@ -67,7 +68,9 @@ func (c Rebill) check(s State) error {
 	case isOpen && open.InDoubt():
 		return aggregate.Refuse("PAYMENT_OUTCOME_UNKNOWN", "nobody knows yet what became of the last attempt").
 			With("since", open.DoubtfulFrom.Format(time.RFC3339))
-	case s.Status == Pending:
+	case s.ByGateway():
+		return byGateway()
+	case s.Status == Pending || s.Status == Paused:
 		return stateInvalid(s)
 	case isOpen:
 		return aggregate.Refuse("PAYMENT_IN_PROGRESS", "an attempt is under way")
@@ -76,12 +79,43 @@ func (c Rebill) check(s State) error {
 			With("due", s.NextDue.Format(time.RFC3339))
 	case !s.CancelAt.IsZero() && !c.Now.Before(s.CancelAt):
 		return aggregate.Refuse("STATE_INVALID", "the subscription ends now")
-	case s.MethodStopped:
+	case s.Stopped:
 		return aggregate.Refuse("METHOD_STOPPED", "this payment method must not be tried again")
+	case s.Held():
+		return aggregate.Refuse("PAYMENT_HELD", "nothing is charged while the dispute is open")
+	case c.Blocked:
+		return aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", s.Connection.ID)
+	case s.capped(c.Now):
+		return &aggregate.Error{Kind: aggregate.Exhausted, Reason: "RETRY_CAP",
+			Message: fmt.Sprintf("a card is tried at most %d times in %d days", maxTries, int(triesWithin/day))}
 	case s.ordersExhausted():
 		return orderLimit()
 	}
 	return nil
+}
+
+const (
+	// Card schemes fine whoever tries a declined card too often: Visa allows 15 re-attempts in 30 days, and no network
+	// allows fewer.
+	// Source: https://usa.visa.com/dam/VCOM/download/about-visa/visa-rules-public.pdf (7.3.6)
+	maxTries    = 15
+	triesWithin = 30 * day
+)
+
+// capped reports whether the method in use was declined so often lately that it must rest.
+func (s State) capped(now time.Time) bool {
+	n := 0
+	for i := len(s.Attempts) - 1; i >= 0 && now.Sub(s.Attempts[i].RequestedAt) < triesWithin; i-- {
+		if a := s.Attempts[i]; a.Status == AttemptDeclined && a.Replaced == s.Replaced {
+			n++
+		}
+	}
+	return n > maxTries // the first of them was no re-attempt
+}
+
+// byGateway refuses what only makes sense where the ledger charges.
+func byGateway() error {
+	return aggregate.Refuse("GATEWAY_SCHEDULE", "the gateway runs this subscription's schedule; change it there")
 }
 
 func stateInvalid(s State) error {
@@ -101,7 +135,7 @@ func StateName(st ledgerv1.SubscriptionState) string {
 
 // request emits the intent to charge the open pay number. A payment of 0 with a stored method needs no gateway and
 // succeeds at once.
-func (d *decision) request(a *ledgerv1.Amounts) {
+func (d *decision) request(a *ledgerv1.Amounts, c Circumstances) {
 	number := d.Paid + 1
 	attempt := d.attemptsOf(number) + 1
 	due := d.NextDue
@@ -116,8 +150,9 @@ func (d *decision) request(a *ledgerv1.Amounts) {
 		Amounts:      a,
 		Due:          stamp(due),
 		Key:          key("charge", st.MerchantId, st.SubscriptionId, number, attempt),
-		ConnectionId: st.ConnectionId,
+		ConnectionId: d.Connection.ID,
 		Method:       d.Method,
+		DunningDays:  d.newDunningDays(c),
 	}}})
 	if a.Full.MinorUnits == 0 && d.Method != nil {
 		open, _ := d.OpenAttempt()
@@ -137,10 +172,11 @@ func (s State) paymentRequested(m *ledgerv1.Metadata, e *ledgerv1.PaymentRequest
 	at := instant(m.RecordedAt)
 	s.Attempts = added(s.Attempts, Attempt{
 		Number: e.PayNumber, Attempt: e.Attempt, Reattempt: e.Reattempt,
-		Amounts: e.Amounts, Due: instant(e.Due), Key: e.Key, Method: e.Method, RequestedAt: at,
+		Amounts: e.Amounts, Due: instant(e.Due), Key: e.Key, RequestedAt: at,
+		Method: e.Method, Token: s.Token, Connection: e.ConnectionId, Replaced: s.Replaced,
 	})
 	if s.FirstAttemptAt.IsZero() {
-		s.FirstAttemptAt = at
+		s.FirstAttemptAt, s.DunningDays = at, e.DunningDays
 	}
 	s.NextAttempt = time.Time{}
 	return s

@@ -9,6 +9,12 @@ import (
 	"ledger.internal/ledger/internal/aggregate"
 )
 
+// Circumstances are what other aggregates say that a decision may depend on.
+type Circumstances struct {
+	Policies *ledgerv1.Policies // the merchant's; nil for the defaults
+	Blocked  bool               // nothing can be charged through the connection in use
+}
+
 // decision collects the events of one command. Each is folded at once, so that the next one is decided on the state
 // that the ones before it made.
 type decision struct {
@@ -82,6 +88,14 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
+}
+
+// micros is a time of a request as it is stored: in whole microseconds.
+func micros(t *timestamppb.Timestamp) *timestamppb.Timestamp {
+	if t == nil {
+		return nil
+	}
+	return timestamppb.New(t.AsTime().Truncate(time.Microsecond))
 }
 
 // instant is the reverse of stamp.

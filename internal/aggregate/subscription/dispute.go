@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"slices"
 	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -17,6 +18,7 @@ type Chargeback struct {
 	Amount, Fee *ledgerv1.Money // Amount nil: all that was captured
 	Reason      string
 	Outcome     ledgerv1.DisputeOutcome // only when it is closed
+	Circumstances
 }
 
 // Decide implements aggregate.Command.
@@ -42,7 +44,7 @@ func (c Chargeback) Decide(s State) ([]*ledgerv1.Event, error) {
 	case ledgerv1.DisputeStage_DISPUTE_STAGE_FUNDS_WITHDRAWN:
 		err = d.withdraw(c, known, ch)
 	case ledgerv1.DisputeStage_DISPUTE_STAGE_FUNDS_REINSTATED:
-		err = d.reinstate(known)
+		err = d.reinstate(known, ch)
 	case ledgerv1.DisputeStage_DISPUTE_STAGE_CLOSED:
 		err = d.close(c, known, ch)
 	default:
@@ -110,7 +112,8 @@ func (d *decision) open(c Chargeback, known *Dispute, ch *Charge) error {
 	return nil
 }
 
-// withdraw records that the bank took the money, once per dispute, and ends the subscription.
+// withdraw records that the bank took the money, once per dispute, and does to the subscription what the merchant's
+// policy says.
 func (d *decision) withdraw(c Chargeback, known *Dispute, ch *Charge) error {
 	if known.Withdrawn != nil {
 		return nil
@@ -132,14 +135,33 @@ func (d *decision) withdraw(c Chargeback, known *Dispute, ch *Charge) error {
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsWithdrawn{DisputeFundsWithdrawn: &ledgerv1.DisputeFundsWithdrawn{
 		OrderId: d.nextOrder(), DisputeId: c.DisputeID, ParentOrderId: ch.OrderID, OriginalOrderId: d.FirstOrder,
 		PayNumber: ch.Number, Amounts: parts, Fee: c.Fee, Reason: c.Reason, OverReturned: amount.MinorUnits > left.Full.MinorUnits,
+		ConnectionId: ch.Connection, Policy: c.policy(),
 	}}})
-	if !d.Ended() {
+	if c.policy() == cancels && !d.Ended() {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_CHARGEBACK)
 	}
 	return nil
 }
 
-func (d *decision) reinstate(known *Dispute) error {
+// Short names for the policies.
+const (
+	cancels = ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL
+	holds   = ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_HOLD
+)
+
+func (c Chargeback) policy() ledgerv1.ChargebackPolicy {
+	if p := c.Policies.GetChargeback(); p != ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED {
+		return p
+	}
+	return cancels
+}
+
+// Held reports whether nothing is charged because disputed funds were withdrawn and the dispute is open.
+func (s State) Held() bool {
+	return slices.ContainsFunc(s.Disputes, func(d *Dispute) bool { return d.Policy == holds && d.Withdrawn != nil && !d.Closed })
+}
+
+func (d *decision) reinstate(known *Dispute, ch *Charge) error {
 	if known.Withdrawn == nil {
 		return aggregate.Refuse("DISPUTE_NOT_WITHDRAWN", "no funds were withdrawn that could come back")
 	}
@@ -148,7 +170,7 @@ func (d *decision) reinstate(known *Dispute) error {
 	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsReinstated{DisputeFundsReinstated: &ledgerv1.DisputeFundsReinstated{
 		OrderId: d.nextOrder(), DisputeId: known.ID, ParentOrderId: known.Parent, OriginalOrderId: d.FirstOrder,
-		PayNumber: known.Number, Amounts: known.Withdrawn,
+		PayNumber: known.Number, Amounts: known.Withdrawn, ConnectionId: ch.Connection,
 	}}})
 	return nil
 }
@@ -164,6 +186,9 @@ func (d *decision) close(c Chargeback, known *Dispute, ch *Charge) error {
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeClosed{DisputeClosed: &ledgerv1.DisputeClosed{
 		DisputeId: c.DisputeID, ParentOrderId: ch.OrderID, Outcome: c.Outcome,
 	}}})
+	if lost := c.Outcome == ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_LOST; lost && known.Policy == holds && !d.Ended() {
+		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_CHARGEBACK)
+	}
 	return nil
 }
 
@@ -189,7 +214,9 @@ func (s State) disputeFundsWithdrawn(m *ledgerv1.Metadata, e *ledgerv1.DisputeFu
 	if s.dispute(e.DisputeId) < 0 {
 		s = s.disputed(Dispute{ID: e.DisputeId, Parent: e.ParentOrderId, Amount: e.Amounts.Full})
 	}
-	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) { d.Withdrawn, d.Inquiry = e.Amounts, false })
+	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) {
+		d.Withdrawn, d.Inquiry, d.Policy = e.Amounts, false, e.Policy
+	})
 	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
 		c.ChargedBack = money.AddAmounts(c.ChargedBack, e.Amounts)
 	})

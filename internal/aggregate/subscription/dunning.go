@@ -8,22 +8,44 @@ import (
 
 const day = 24 * time.Hour
 
-// dunningDays are the days of the re-attempts, counted from the number's first attempt: Kartra's cycle of every
-// three days, three times.
+// defaultDunningDays are the days of the re-attempts where the merchant has no others, counted from the number's first
+// attempt: Kartra's cycle of every three days, three times.
 // Source: https://support.kartra.com/support/solutions/articles/153000170320-payment-failure-and-retry-cycle
-func dunningDays() [3]time.Duration { return [...]time.Duration{3 * day, 6 * day, 9 * day} }
+func defaultDunningDays() []uint32 { return []uint32{3, 6, 9} }
+
+// reattempts are the instants at which the open pay number is tried again, if it is not paid before. Its first attempt
+// fixes them: what the merchant changes later holds for the numbers after it.
+func (s State) reattempts() []time.Time {
+	days := s.DunningDays
+	if len(days) == 0 {
+		days = defaultDunningDays()
+	}
+	at := make([]time.Time, len(days))
+	for i, n := range days {
+		at[i] = s.FirstAttemptAt.Add(time.Duration(n) * day)
+	}
+	return at
+}
+
+// newDunningDays are what a number's first attempt fixes; nil if it is none, or for the default.
+func (d *decision) newDunningDays(c Circumstances) []uint32 {
+	if !d.FirstAttemptAt.IsZero() || d.Status == Pending {
+		return nil
+	}
+	return c.Policies.GetDunningDays()
+}
 
 // windowEnd is the day of the last re-attempt.
 func (s State) windowEnd() time.Time {
-	days := dunningDays()
-	return s.FirstAttemptAt.Add(days[len(days)-1])
+	at := s.reattempts()
+	return at[len(at)-1]
 }
 
 // step is the dunning step of an attempt that is made now: the step of the day that has come last. A manual try, a
 // try with another method and a try after proof of absence keep the step they are in.
 func (d *decision) step() uint32 {
-	if d.Status != PastDue {
-		return 0
+	if d.life() != PastDue || d.FirstAttemptAt.IsZero() {
+		return 0 // the number's first attempt, of an imported subscription too
 	}
 	before := d.Attempts[len(d.Attempts)-1]
 	last := before.Reattempt
@@ -31,8 +53,8 @@ func (d *decision) step() uint32 {
 		return last
 	}
 	step := last
-	for i, after := range dunningDays() {
-		if k := uint32(i + 1); k > last && !d.now.Before(d.FirstAttemptAt.Add(after)) {
+	for i, at := range d.reattempts() {
+		if k := uint32(i + 1); k > last && !d.now.Before(at) {
 			step = k
 		}
 	}
@@ -41,8 +63,8 @@ func (d *decision) step() uint32 {
 
 // nextStep is when the attempt after step `reattempt` is made; zero if no day is left.
 func (d *decision) nextStep(reattempt uint32) time.Time {
-	for i, after := range dunningDays() {
-		if at := d.FirstAttemptAt.Add(after); uint32(i+1) > reattempt && at.After(d.now) {
+	for i, at := range d.reattempts() {
+		if uint32(i+1) > reattempt && at.After(d.now) {
 			return at
 		}
 	}
@@ -71,7 +93,7 @@ func (c DeclinePayment) Decide(s State) ([]*ledgerv1.Event, error) {
 	}
 	d := s.decide(c.Now, c.At)
 	switch {
-	case s.Ended() || a.Withdrawn:
+	case s.Ended() || a.Number <= s.Paid:
 		d.clear(a, "declined") // nobody waits for this payment any more: no order, nothing to tell
 	case s.Status == Pending && c.Expired:
 		d.clear(a, "expired")
@@ -93,7 +115,11 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	if retry {
 		next = d.nextStep(a.Reattempt)
 	}
-	over := !d.now.Before(d.windowEnd())
+	replaced := a.Replaced != d.Replaced
+	if replaced && !c.StopOrder {
+		next = d.now // the buyer has given another method since: that one is charged at once
+	}
+	over := !d.now.Before(d.windowEnd()) && !replaced && d.Status != Paused
 	d.decline(a, c, next)
 	if c.StopOrder || over {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
@@ -108,21 +134,23 @@ func (d *decision) decline(a *Attempt, c DeclinePayment, next time.Time) {
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentDeclined{PaymentDeclined: &ledgerv1.PaymentDeclined{
 		OrderId: id, PayNumber: a.Number, Attempt: a.Attempt, Reattempt: a.Reattempt, Amounts: a.Amounts,
 		Category: c.Category, Code: c.Code, Advice: c.Advice, Message: c.Message, Reference: c.Reference,
-		OriginalOrderId: d.original(id), NextAttemptAt: stamp(next), Method: a.Method,
+		OriginalOrderId: d.original(id), NextAttemptAt: stamp(next), Method: a.Method, ConnectionId: a.Connection,
 	}}})
 }
 
 func (s State) paymentDeclined(e *ledgerv1.PaymentDeclined) State {
 	s = s.ordered(e.OrderId)
-	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) {
+	i := s.attempt(e.PayNumber, e.Attempt)
+	s = s.withAttempt(i, func(a *Attempt) {
 		a.Status, a.OrderID, a.Category, a.Code, a.NextAction = AttemptDeclined, e.OrderId, e.Category, e.Code, nil
 	})
 	if s.Status == Pending {
 		s.Status = Failed
 		return s
 	}
-	s.Status = PastDue
 	s.NextAttempt = instant(e.NextAttemptAt)
-	s.MethodStopped = e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
-	return s
+	if i < 0 || s.Attempts[i].Replaced == s.Replaced {
+		s.Stopped = e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	}
+	return s.inLife(PastDue)
 }

@@ -77,7 +77,7 @@ func TestHardDeclines(t *testing.T) {
 			then: events{declined(1, 1, 1, 0, hard, never)}},
 	})
 	s := after(t, given...)
-	equal(t, "stopped", s.MethodStopped, true)
+	equal(t, "stopped", s.Stopped, true)
 	equal(t, "due at the end of the window", s.Due(feb), step(3))
 }
 

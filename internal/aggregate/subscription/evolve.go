@@ -2,6 +2,7 @@ package subscription
 
 import (
 	"slices"
+	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 )
@@ -11,6 +12,16 @@ func Evolve(s State, e *ledgerv1.Event) State {
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_SubscriptionStarted:
 		return s.started(k.SubscriptionStarted)
+	case *ledgerv1.Event_SubscriptionImported:
+		return s.imported(k.SubscriptionImported)
+	case *ledgerv1.Event_TermsChanged:
+		return s.termsChanged(k.TermsChanged)
+	case *ledgerv1.Event_PaymentMethodReplaced:
+		return s.paymentMethodReplaced(e.Metadata, k.PaymentMethodReplaced)
+	case *ledgerv1.Event_PaymentMethodStored:
+		return s.paymentMethodStored(k.PaymentMethodStored)
+	case *ledgerv1.Event_PaymentMethodRefused:
+		return s.paymentMethodRefused(k.PaymentMethodRefused)
 	case *ledgerv1.Event_BuyerUpdated:
 		s.Buyer = k.BuyerUpdated.Buyer
 		return s
@@ -34,6 +45,12 @@ func Evolve(s State, e *ledgerv1.Event) State {
 		return s.duplicateChargeReturned(k.DuplicateChargeReturned)
 	case *ledgerv1.Event_AmountMismatchObserved:
 		return s.amountMismatchObserved(k.AmountMismatchObserved)
+	case *ledgerv1.Event_MismatchResolved:
+		return s.mismatchResolved(e.Metadata, k.MismatchResolved)
+	case *ledgerv1.Event_PaymentObserved:
+		return s.paymentObserved(e.Metadata, k.PaymentObserved)
+	case *ledgerv1.Event_PaymentRescheduled:
+		return s.paymentRescheduled(k.PaymentRescheduled)
 	case *ledgerv1.Event_PeriodsSkipped:
 		return s.periodsSkipped(k.PeriodsSkipped)
 	case *ledgerv1.Event_RefundRequested:
@@ -42,6 +59,8 @@ func Evolve(s State, e *ledgerv1.Event) State {
 		return s.refundPending(e.Metadata, k.RefundPending)
 	case *ledgerv1.Event_RefundSucceeded:
 		return s.refundSucceeded(e.Metadata, k.RefundSucceeded)
+	case *ledgerv1.Event_RefundObserved:
+		return s.refundObserved(e.Metadata, k.RefundObserved)
 	case *ledgerv1.Event_RefundFailed:
 		return s.refundFailed(k.RefundFailed)
 	case *ledgerv1.Event_RefundUnknown:
@@ -57,14 +76,21 @@ func Evolve(s State, e *ledgerv1.Event) State {
 	case *ledgerv1.Event_DisputeClosed:
 		return s.disputeClosed(k.DisputeClosed)
 	case *ledgerv1.Event_AgreementLost:
-		s.MethodStopped = true
+		s.Stopped = true
 		return s
 	case *ledgerv1.Event_CancellationScheduled:
 		return s.cancellationScheduled(k.CancellationScheduled)
+	case *ledgerv1.Event_CancellationWithdrawn:
+		s.CancelAt, s.CancelReason = time.Time{}, ledgerv1.CancelReason_CANCEL_REASON_UNSPECIFIED
+		return s
+	case *ledgerv1.Event_SubscriptionPaused:
+		return s.paused(e.Metadata)
+	case *ledgerv1.Event_SubscriptionResumed:
+		return s.resumed(k.SubscriptionResumed)
 	case *ledgerv1.Event_SubscriptionCancelled:
 		return s.cancelled(e.Metadata, k.SubscriptionCancelled)
 	case *ledgerv1.Event_SubscriptionCompleted:
-		s.Status = Completed
+		s.Status, s.Resumes = Completed, unspecified
 		return s
 	}
 	return s

@@ -195,8 +195,8 @@ func (w *world) lawful(s state, e *ledgerv1.Event) {
 			w.t.Fatalf("charged at %s, before it is due at %s", w.now, s.NextDue)
 		case !s.CancelAt.IsZero() && !w.now.Before(s.CancelAt):
 			w.t.Fatalf("charged at %s, after the end at %s that was asked for", w.now, s.CancelAt)
-		case s.Mismatch || s.MethodStopped:
-			w.t.Fatalf("charged though mismatch %v, method stopped %v", s.Mismatch, s.MethodStopped)
+		case s.Mismatch || s.Stopped:
+			w.t.Fatalf("charged though mismatch %v, method stopped %v", s.Mismatch, s.Stopped)
 		}
 		if _, known := s.FindAttempt(r.PayNumber, r.Attempt); known {
 			w.t.Fatalf("attempt %d of number %d is made twice", r.Attempt, r.PayNumber)

@@ -19,13 +19,24 @@ type Refund struct {
 	Now     time.Time
 	ID      string
 	OrderID int64
-	Amount  *ledgerv1.Money // nil for all that is left
+	Amount  *ledgerv1.Money   // nil for all that is left
+	Parts   *ledgerv1.Amounts // instead of Amount: which parts go back; nil to have it prorated
 	Reason  string
+	// Cancel ends the subscription in the same step, if it has not ended.
+	Cancel       bool
+	CancelReason ledgerv1.CancelReason // the buyer's wish if it is unspecified
 }
 
 // Decide implements aggregate.Command.
 func (c Refund) Decide(s State) ([]*ledgerv1.Event, error) {
 	if err := s.exists(); err != nil {
+		return nil, err
+	}
+	reason := c.CancelReason
+	if reason == ledgerv1.CancelReason_CANCEL_REASON_UNSPECIFIED {
+		reason = ledgerv1.CancelReason_CANCEL_REASON_BUYER
+	}
+	if err := checkReason("cancel_reason", reason); err != nil {
 		return nil, err
 	}
 	ch, err := c.find(s)
@@ -39,14 +50,22 @@ func (c Refund) Decide(s State) ([]*ledgerv1.Event, error) {
 	if s.ordersExhausted() {
 		return nil, orderLimit()
 	}
-	st := s.Started
 	d := s.decide(c.Now, time.Time{})
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundRequested{RefundRequested: &ledgerv1.RefundRequested{
-		RefundId: c.ID, ParentOrderId: ch.OrderID, PayNumber: ch.Number, Amounts: parts,
-		Key:          key("refund", st.MerchantId, st.SubscriptionId, c.ID),
-		ConnectionId: st.ConnectionId, ChargeReference: ch.Reference, Reason: c.Reason,
-	}}})
+	d.refund(ch, c.ID, parts, c.Reason)
+	if c.Cancel && !s.Ended() {
+		d.cancel(reason)
+	}
 	return d.done()
+}
+
+// refund emits the intent to return parts of a charge, the way it came.
+func (d *decision) refund(ch *Charge, id string, parts *ledgerv1.Amounts, reason string) {
+	st := d.Started
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundRequested{RefundRequested: &ledgerv1.RefundRequested{
+		RefundId: id, ParentOrderId: ch.OrderID, PayNumber: ch.Number, Amounts: parts,
+		Key:          key("refund", st.MerchantId, st.SubscriptionId, id),
+		ConnectionId: ch.Connection, ChargeReference: ch.Reference, Reason: reason,
+	}}})
 }
 
 // find is the payment to refund.
@@ -72,6 +91,9 @@ func (c Refund) find(s State) (*Charge, error) {
 // parts are the refund's parts: of what is neither returned, charged back nor on its way back.
 func (c Refund) parts(s State, ch *Charge) (*ledgerv1.Amounts, error) {
 	left := s.refundable(ch)
+	if c.Parts != nil {
+		return c.given(left)
+	}
 	amount := c.Amount
 	if amount == nil {
 		amount = left.Full
@@ -89,6 +111,38 @@ func (c Refund) parts(s State, ch *Charge) (*ledgerv1.Amounts, error) {
 	return money.SplitRefund(left, amount)
 }
 
+// given are the parts that the caller chose: no part of them, and no part of what then stays, is more than there is.
+func (c Refund) given(left *ledgerv1.Amounts) (*ledgerv1.Amounts, error) {
+	if c.Amount != nil {
+		return nil, aggregate.InvalidField("parts", "AMOUNT_OR_PARTS", "give the amount or its parts, not both")
+	}
+	parts, err := money.NormalizeAmounts("parts", c.Parts)
+	if err != nil {
+		return nil, err
+	}
+	if parts.Full.CurrencyCode != left.Full.CurrencyCode {
+		return nil, aggregate.InvalidField("parts", "CURRENCY_MISMATCH", "the payment was in %s", left.Full.CurrencyCode)
+	}
+	if parts.Full.MinorUnits == 0 {
+		return nil, aggregate.InvalidField("parts", "AMOUNT_RANGE", "a refund returns something")
+	}
+	rest := money.SubAmounts(left, parts)
+	for _, p := range []struct {
+		name string
+		left *ledgerv1.Money
+	}{{"base", rest.Base}, {"discount", rest.Discount}, {"shipping", rest.Shipping}, {"tax", rest.Tax}} {
+		if p.left.MinorUnits < 0 {
+			return nil, aggregate.Refuse("REFUND_EXCEEDS_CAPTURED", "less %s is left than that", p.name).
+				With("left", money.Format(left.Full)).With("part", p.name)
+		}
+	}
+	if rest.Discount.MinorUnits > rest.Base.MinorUnits {
+		return nil, aggregate.Refuse("REFUND_EXCEEDS_CAPTURED", "the rest would have more discount than base").
+			With("left", money.Format(left.Full)).With("part", "base")
+	}
+	return parts, nil
+}
+
 // refundable is what is left of a charge: captured, less returned, less charged back, less on its way back.
 func (s State) refundable(ch *Charge) *ledgerv1.Amounts {
 	left := money.SubAmounts(money.SubAmounts(ch.Amounts, ch.Refunded), ch.ChargedBack)
@@ -103,7 +157,7 @@ func (s State) refundable(ch *Charge) *ledgerv1.Amounts {
 func (s State) refundRequested(m *ledgerv1.Metadata, e *ledgerv1.RefundRequested) State {
 	s.Refunds = added(s.Refunds, RefundRecord{
 		ID: e.RefundId, Parent: e.ParentOrderId, Number: e.PayNumber, Amounts: e.Amounts, Key: e.Key,
-		ChargeReference: e.ChargeReference, RequestedAt: instant(m.RecordedAt),
+		Connection: e.ConnectionId, ChargeReference: e.ChargeReference, RequestedAt: instant(m.RecordedAt),
 	})
 	return s
 }
@@ -197,7 +251,7 @@ func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundSucceeded{RefundSucceeded: &ledgerv1.RefundSucceeded{
 		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
 		PayNumber: r.Number, Amounts: r.Amounts, Reference: c.Reference,
-		Full: returned >= captured, OverReturned: returned > captured,
+		Full: returned >= captured, OverReturned: returned > captured, ConnectionId: r.Connection,
 	}}})
 	return d.done()
 }
@@ -207,12 +261,15 @@ func (s State) refundSucceeded(m *ledgerv1.Metadata, e *ledgerv1.RefundSucceeded
 	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
 		r.Status, r.Reference, r.OrderID = RefundSucceeded, e.Reference, e.OrderId
 	})
-	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
-		c.Refunded = money.AddAmounts(c.Refunded, e.Amounts)
-	})
-	if ch, ok := s.FindCharge(e.ParentOrderId); ok && s.refundable(ch).Full.MinorUnits < 0 {
-		// It had been given up, and its amount was promised to others since.
-		return s.refundsWithdrawn(instant(m.RecordedAt), e.ParentOrderId)
+	return s.returned(instant(m.RecordedAt), e.ParentOrderId, e.Amounts)
+}
+
+// returned notes what went back of a payment.
+func (s State) returned(now time.Time, parent int64, a *ledgerv1.Amounts) State {
+	s.Charges = replaced(s.Charges, s.charge(parent), func(c *Charge) { c.Refunded = money.AddAmounts(c.Refunded, a) })
+	if ch, ok := s.FindCharge(parent); ok && s.refundable(ch).Full.MinorUnits < 0 {
+		// Its amount was promised to others meanwhile.
+		return s.refundsWithdrawn(now, parent)
 	}
 	return s
 }
@@ -280,7 +337,7 @@ func (c ReverseRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	d := s.decide(c.Now, c.At)
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundReversed{RefundReversed: &ledgerv1.RefundReversed{
 		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
-		PayNumber: r.Number, Amounts: proto.CloneOf(r.Amounts), Code: c.Code, Message: c.Message,
+		PayNumber: r.Number, Amounts: proto.CloneOf(r.Amounts), Code: c.Code, Message: c.Message, ConnectionId: r.Connection,
 	}}})
 	return d.done()
 }

@@ -18,6 +18,7 @@ type SettlePayment struct {
 	Amount          *ledgerv1.Money
 	Fee, Settled    *ledgerv1.Money
 	Method          *ledgerv1.PaymentMethod
+	Circumstances
 }
 
 // Decide implements aggregate.Command.
@@ -34,11 +35,12 @@ func (c SettlePayment) Decide(s State) ([]*ledgerv1.Event, error) {
 	case !proto.Equal(c.Amount, a.Amounts.Full):
 		d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_AmountMismatchObserved{AmountMismatchObserved: &ledgerv1.AmountMismatchObserved{
 			PayNumber: a.Number, Attempt: a.Attempt, Reference: c.Reference, Expected: a.Amounts.Full, Charged: c.Amount,
+			ConnectionId: a.Connection, Fee: c.Fee,
 		}}})
 	case a.Number <= s.Paid:
 		st := s.Started
 		d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DuplicateChargeObserved{DuplicateChargeObserved: &ledgerv1.DuplicateChargeObserved{
-			PayNumber: a.Number, Attempt: a.Attempt, Reference: c.Reference, Amount: c.Amount, ConnectionId: st.ConnectionId,
+			PayNumber: a.Number, Attempt: a.Attempt, Reference: c.Reference, Amount: c.Amount, Fee: c.Fee, ConnectionId: a.Connection,
 			RefundKey: key("return", st.MerchantId, st.SubscriptionId, a.Number, a.Attempt),
 		}}})
 	case s.Ended() || a.Status == AttemptDeclined:
@@ -61,7 +63,7 @@ func (d *decision) succeed(a *Attempt, c SettlePayment) {
 		OrderId: id, PayNumber: a.Number, Attempt: a.Attempt, Reattempt: a.Reattempt, Amounts: a.Amounts,
 		Reference: c.Reference, Fee: c.Fee, Settled: c.Settled, Method: d.methodUsed(a, c.Method),
 		OriginalOrderId: d.original(id), PaymentsLeft: paymentsLeft(d.Terms(), a.Number),
-		NextDue: stamp(p.next), PaidThrough: stamp(p.next),
+		NextDue: stamp(p.next), PaidThrough: stamp(p.next), ConnectionId: a.Connection,
 	}}})
 	d.proceed(p)
 }
@@ -71,7 +73,8 @@ func (d *decision) succeed(a *Attempt, c SettlePayment) {
 func (d *decision) succeedLate(a *Attempt, c SettlePayment) {
 	p := d.planAfter(a.Number, a.Due, d.at, d.now)
 	through := p.next
-	if d.Ended() {
+	ended := d.Ended()
+	if ended {
 		p = plan{}
 	}
 	id := d.nextOrder()
@@ -79,9 +82,23 @@ func (d *decision) succeedLate(a *Attempt, c SettlePayment) {
 		OrderId: id, PayNumber: a.Number, Attempt: a.Attempt, Reattempt: a.Reattempt, Amounts: a.Amounts,
 		Reference: c.Reference, Fee: c.Fee, Settled: c.Settled, Method: d.methodUsed(a, c.Method),
 		OriginalOrderId: d.original(id), PaymentsLeft: paymentsLeft(d.Terms(), a.Number),
-		NextDue: stamp(p.next), PaidThrough: stamp(through),
+		NextDue: stamp(p.next), PaidThrough: stamp(through), ConnectionId: a.Connection, Ended: ended,
 	}}})
+	if ended && c.Policies.GetLateCharge() == ledgerv1.LateChargePolicy_LATE_CHARGE_POLICY_REFUND {
+		d.returnLate(id, a)
+		return
+	}
 	d.proceed(p)
+}
+
+// returnLate asks for the whole of a late charge to go back: the merchant keeps nothing of what has ended.
+func (d *decision) returnLate(order int64, a *Attempt) {
+	ch, _ := d.FindCharge(order)
+	if ch.Reference == "" || ch.Amounts.Full.MinorUnits == 0 || d.ordersExhausted() {
+		return
+	}
+	st := d.Started
+	d.refund(ch, "rf_"+key("late", st.MerchantId, st.SubscriptionId, a.Number, a.Attempt)[:20], ch.Amounts, "late charge")
 }
 
 // proceed says what follows from a payment besides the payment itself.
@@ -94,10 +111,15 @@ func (d *decision) proceed(p plan) {
 		return
 	}
 	if p.skipped > 0 {
-		d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PeriodsSkipped{PeriodsSkipped: &ledgerv1.PeriodsSkipped{
-			Count: uint32(p.skipped), First: stamp(p.first), Last: stamp(p.last), NextDue: stamp(p.next),
-		}}})
+		d.skip(p)
 	}
+}
+
+// skip says that due instants passed unused.
+func (d *decision) skip(p plan) {
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PeriodsSkipped{PeriodsSkipped: &ledgerv1.PeriodsSkipped{
+		Count: uint32(p.skipped), First: stamp(p.first), Last: stamp(p.last), NextDue: stamp(p.next),
+	}}})
 }
 
 // original is the subscription's first order, which may be the one that is being made.
@@ -119,27 +141,35 @@ func (d *decision) methodUsed(a *Attempt, said *ledgerv1.PaymentMethod) *ledgerv
 func (s State) paymentSucceeded(m *ledgerv1.Metadata, e *ledgerv1.PaymentSucceeded) State {
 	s = s.ordered(e.OrderId)
 	s = s.captured(instant(m.OccurredAt), Charge{OrderID: e.OrderId, Number: e.PayNumber, Attempt: e.Attempt,
-		Amounts: e.Amounts, Reference: e.Reference}, e.Method)
+		Amounts: e.Amounts, Reference: e.Reference, Connection: e.ConnectionId}, e.Method)
 	return s.movedOn(instant(m.RecordedAt), e.PayNumber, instant(e.NextDue), instant(e.PaidThrough))
 }
 
 func (s State) lateChargeObserved(m *ledgerv1.Metadata, e *ledgerv1.LateChargeObserved) State {
 	s = s.ordered(e.OrderId)
 	s = s.captured(instant(m.OccurredAt), Charge{OrderID: e.OrderId, Number: e.PayNumber, Attempt: e.Attempt,
-		Amounts: e.Amounts, Reference: e.Reference, Late: true}, e.Method)
+		Amounts: e.Amounts, Reference: e.Reference, Connection: e.ConnectionId, Late: true}, e.Method)
 	if s.Ended() {
-		s.Paid = max(s.Paid, e.PayNumber)
-		s.PaidThrough = instant(e.PaidThrough)
-		return s
+		return s.paidAfterTheEnd(e.PayNumber, instant(e.PaidThrough))
 	}
 	return s.movedOn(instant(m.RecordedAt), e.PayNumber, instant(e.NextDue), instant(e.PaidThrough))
 }
 
-// captured notes the money of an attempt.
+// paidAfterTheEnd notes a payment that revives nothing.
+func (s State) paidAfterTheEnd(number uint32, through time.Time) State {
+	s.Paid = max(s.Paid, number)
+	s.PaidThrough = through
+	return s
+}
+
+// captured notes the money of an attempt, or of a payment that nobody asked for.
 func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) State {
 	i := s.attempt(c.Number, c.Attempt)
 	if i >= 0 {
 		c.Key = s.Attempts[i].Key
+	}
+	if c.Connection == "" {
+		c.Connection = s.Started.ConnectionId
 	}
 	s = s.withAttempt(i, func(a *Attempt) {
 		a.Status, a.OrderID, a.Reference, a.NextAction = AttemptSucceeded, c.OrderID, c.Reference, nil
@@ -147,13 +177,13 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 	c.At = at
 	c.Refunded, c.ChargedBack = money.Zero(c.Amounts), money.Zero(c.Amounts)
 	s.Charges = added(s.Charges, c)
-	if s.StartedAt.IsZero() {
+	if s.StartedAt.IsZero() && s.Import == nil {
 		s.StartedAt = at
 		s.Anchor = firstAnchor(s.Terms(), at)
 		s.CycleStart = s.Anchor
 	}
-	if method != nil {
-		s.Method = method
+	if method != nil && (i < 0 || s.Attempts[i].Replaced == s.Replaced) {
+		s.Method, s.Token, s.Before = method, "", nil
 	}
 	return s
 }
@@ -167,13 +197,14 @@ func (s State) movedOn(now time.Time, number uint32, next, through time.Time) St
 			s.Anchor = next
 		}
 	}
-	s.Status = Active
 	if regular(t, number) == 0 {
-		s.Status = Trialing
+		s = s.inLife(Trialing)
+	} else {
+		s = s.inLife(Active)
 	}
 	s.Paid = number
-	s.NextDue, s.NextAttempt, s.PaidThrough = next, next, through
-	s.FirstAttemptAt, s.MethodStopped = time.Time{}, false
+	s.NextDue, s.NextAttempt, s.PaidThrough = next, s.nextAttempt(next), through
+	s.FirstAttemptAt, s.DunningDays, s.Slot, s.Stopped = time.Time{}, nil, time.Time{}, false
 	for i := s.Closed; i < len(s.Attempts); i++ {
 		a := s.Attempts[i]
 		if a.Open() && a.Number == number {
@@ -181,6 +212,14 @@ func (s State) movedOn(now time.Time, number uint32, next, through time.Time) St
 		}
 	}
 	return s
+}
+
+// nextAttempt is when the ledger charges what is due at an instant; zero if the gateway does it.
+func (s State) nextAttempt(due time.Time) time.Time {
+	if s.ByGateway() {
+		return time.Time{}
+	}
+	return due
 }
 
 // withdraw forbids an open attempt to be sent; a look-up finds out whether it was.

@@ -1,7 +1,10 @@
 package subscription
 
 import (
+	"maps"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 
@@ -60,8 +63,9 @@ func (c Start) Decide(s State) ([]*ledgerv1.Event, error) {
 		Urls:               r.Urls,
 		ExternalRef:        r.ExternalRef,
 		Tracking:           r.Tracking,
+		Metadata:           pairs(r.Metadata),
 	}}})
-	d.request(amounts(terms, 1))
+	d.request(amounts(terms, 1), Circumstances{})
 	return d.done()
 }
 
@@ -77,6 +81,9 @@ func (c Start) checkRest() error {
 	if r.Quantity > maxQuantity {
 		return aggregate.InvalidField("start.quantity", "QUANTITY_INVALID", "at most %d", maxQuantity)
 	}
+	if err := checkMetadata("start.metadata", r.Metadata); err != nil {
+		return err
+	}
 	for _, u := range []struct{ name, url string }{
 		{"success", r.Urls.GetSuccess()}, {"failure", r.Urls.GetFailure()}, {"return", r.Urls.GetReturn()},
 	} {
@@ -91,6 +98,16 @@ func (s State) started(e *ledgerv1.SubscriptionStarted) State {
 	s.Started = e
 	s.Status = Pending
 	s.Buyer = e.Buyer
+	s.Token = e.PaymentMethodToken
+	return s.through(Connection{ID: e.ConnectionId, Gateway: e.Gateway, Processor: e.Processor})
+}
+
+// through is the subscription charged through a connection from here on.
+func (s State) through(c Connection) State {
+	s.Connection = c
+	if !s.Uses(c.ID) {
+		s.Connections = append(slices.Clip(s.Connections), c)
+	}
 	return s
 }
 
@@ -140,6 +157,34 @@ func checkBuyer(field string, b *ledgerv1.Buyer) error {
 		}
 	}
 	return nil
+}
+
+const (
+	// maxMetadata is how many pairs of his own a caller may leave with a subscription.
+	maxMetadata      = 50
+	maxMetadataKey   = 40
+	maxMetadataValue = 500
+)
+
+func checkMetadata(field string, pairs map[string]string) error {
+	if len(pairs) > maxMetadata {
+		return aggregate.InvalidField(field, "METADATA_LIMIT", "at most %d pairs", maxMetadata)
+	}
+	for k, v := range pairs {
+		if k == "" || utf8.RuneCountInString(k) > maxMetadataKey || utf8.RuneCountInString(v) > maxMetadataValue {
+			return aggregate.InvalidField(field, "METADATA_LIMIT", "keys have 1 to %d characters, values at most %d", maxMetadataKey, maxMetadataValue)
+		}
+	}
+	return nil
+}
+
+// pairs are a caller's own pairs as they are stored: a map has no order, and what is hashed needs one.
+func pairs(m map[string]string) []*ledgerv1.Pair {
+	var ps []*ledgerv1.Pair
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		ps = append(ps, &ledgerv1.Pair{Key: k, Value: m[k]})
+	}
+	return ps
 }
 
 // personal is what is stored of a buyer under seal: all but the id, which stands beside it in clear.

@@ -1,8 +1,8 @@
 // Package subscription decides what may happen to a subscription: one buyer's agreement on terms.
 //
-// State and Evolve are here; each decision has a file of its own (start, charge, dunning, refund, dispute, cancel),
+// State and Evolve are here; each decision has a file of its own (start, charge, dunning, pause, refund, dispute, …),
 // with its command, its rule and its step of Evolve together. Wake is how time reaches the aggregate: Due
-// says when, Wake says what.
+// says when, Wake says what. What a decision must know of a merchant or a connection comes in as Circumstances.
 //
 // A State is a value: Evolve returns a new one, and whatever it replaces in a slice it replaces in a copy, so states
 // can be kept and compared.
@@ -38,21 +38,32 @@ const (
 	Trialing  = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_TRIALING
 	Active    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_ACTIVE
 	PastDue   = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PAST_DUE
+	Paused    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PAUSED
 	Cancelled = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_CANCELLED
 	Completed = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_COMPLETED
 	Failed    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_FAILED
+
+	unspecified = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_UNSPECIFIED
 )
 
 // State is a subscription as of its last event. The zero State is one that does not exist.
 type State struct {
 	Status  ledgerv1.SubscriptionState
-	Started *ledgerv1.SubscriptionStarted // as sold; nil if the subscription does not exist
-	Buyer   *ledgerv1.Buyer               // as known now; no decision depends on it
-	Method  *ledgerv1.PaymentMethod       // stored at the gateway; nil before the first success
+	Resumes ledgerv1.SubscriptionState    // while Paused: the state that a resumption goes back to
+	Started *ledgerv1.SubscriptionStarted // as sold, or as imported; nil if the subscription does not exist
+	Import  *ledgerv1.SubscriptionImported
+	Buyer   *ledgerv1.Buyer // as known now; no decision depends on it
+	Changes []*ledgerv1.TermsChanged
+
+	Way                      // how it is charged
+	Before      *Way         // what counts again if the gateway refuses the method that replaced it
+	Replaced    uint32       // how often the method was replaced
+	Connections []Connection // all that were ever in use; the last one is
 
 	StartedAt   time.Time // when the first payment succeeded; zero before
 	Paid        uint32    // the highest pay number that is paid
 	Anchor      time.Time // due instants are Anchor + k periods
+	Slot        time.Time // the due instant that NextDue was moved away from alone; zero if it was not
 	CycleStart  time.Time // when the running cycle of recurring installments began
 	NextDue     time.Time // of number Paid+1; zero if no payment is left
 	PaidThrough time.Time // until when the buyer is entitled; zero for ever, or if he never was
@@ -60,7 +71,7 @@ type State struct {
 	// The open pay number (Paid+1).
 	FirstAttemptAt time.Time // when it was first tried; its dunning days count from here
 	NextAttempt    time.Time // when the ledger tries it next by itself; zero if it does not
-	MethodStopped  bool      // a hard or buyer-action decline: no further try with this method
+	DunningDays    []uint32  // the days of its re-attempts; empty for the default
 
 	CancelAt     time.Time // the end that was asked for; zero if none
 	CancelReason ledgerv1.CancelReason
@@ -99,6 +110,9 @@ type Attempt struct {
 	Due                        time.Time
 	Key                        string
 	Method                     *ledgerv1.PaymentMethod // nil while none is stored
+	Token                      string                  // what is charged while no method is stored
+	Connection                 string
+	Replaced                   uint32 // State.Replaced when it was asked for: which method it charges
 	Status                     AttemptStatus
 	RequestedAt                time.Time
 	// Withdrawn attempts must not be sent any more; they only wait for proof of what an earlier run may have done.
@@ -134,6 +148,7 @@ type Charge struct {
 	Number      uint32
 	Attempt     uint32
 	Key         string
+	Connection  string
 	Amounts     *ledgerv1.Amounts
 	Reference   string
 	At          time.Time
@@ -162,6 +177,7 @@ type RefundRecord struct {
 	Number          uint32
 	Amounts         *ledgerv1.Amounts
 	Key             string
+	Connection      string
 	ChargeReference string
 	Status          RefundStatus
 	Withdrawn       bool // the money went back another way: not sent any more
@@ -187,10 +203,25 @@ type Dispute struct {
 	Number     uint32
 	Amount     *ledgerv1.Money
 	Inquiry    bool
-	Withdrawn  *ledgerv1.Amounts // nil until funds were withdrawn
+	Withdrawn  *ledgerv1.Amounts         // nil until funds were withdrawn
+	Policy     ledgerv1.ChargebackPolicy // what the withdrawal does to the subscription
 	Reinstated bool
 	Closed     bool
 	Outcome    ledgerv1.DisputeOutcome
+}
+
+// Way is how a subscription is charged.
+type Way struct {
+	Method     *ledgerv1.PaymentMethod // stored at the gateway; nil before the first success and while a new one is not stored
+	Token      string                  // the gateway's one-time token, while Method is nil
+	Connection Connection              // the account through which it is charged
+	Stopped    bool                    // a hard or buyer-action decline: no further try with this method
+}
+
+// Connection is a merchant's account at a gateway, as far as a subscription is concerned.
+type Connection struct {
+	ID, Gateway string
+	Processor   string // as told in notifications
 }
 
 // Exists reports whether the subscription was ever started.
@@ -202,6 +233,44 @@ func (s State) Terms() *ledgerv1.Terms { return s.Started.GetTerms() }
 // Ended reports whether nothing will ever be charged again.
 func (s State) Ended() bool {
 	return s.Status == Cancelled || s.Status == Completed || s.Status == Failed
+}
+
+// life is the state of a subscription's life, whether it is paused or not.
+func (s State) life() ledgerv1.SubscriptionState {
+	if s.Status == Paused {
+		return s.Resumes
+	}
+	return s.Status
+}
+
+// inLife is the subscription in another state of its life; a pause goes on around it.
+func (s State) inLife(st ledgerv1.SubscriptionState) State {
+	if s.Status == Paused {
+		s.Resumes = st
+	} else {
+		s.Status = st
+	}
+	return s
+}
+
+// ByGateway reports whether the gateway runs the schedule.
+func (s State) ByGateway() bool {
+	return s.Import.GetChargedBy() == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY
+}
+
+// Uses reports whether anything was ever charged, or may have been, through a connection.
+func (s State) Uses(connection string) bool {
+	return slices.ContainsFunc(s.Connections, func(c Connection) bool { return c.ID == connection })
+}
+
+// Processor names who processes payments through a connection; empty is the first one.
+func (s State) Processor(connection string) string {
+	for _, c := range s.Connections {
+		if c.ID == connection {
+			return c.Processor
+		}
+	}
+	return s.Started.GetProcessor()
 }
 
 // InDoubt reports whether the outcome of an attempt or a refund is unknown.

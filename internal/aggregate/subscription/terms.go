@@ -147,6 +147,16 @@ func amounts(t *ledgerv1.Terms, number uint32) *ledgerv1.Amounts {
 	return t.GetRegular()
 }
 
+// amounts are what is asked for a pay number: the terms, as far as they were not changed.
+func (s State) amounts(number uint32) *ledgerv1.Amounts {
+	for i := len(s.Changes) - 1; i >= 0; i-- {
+		if c := s.Changes[i]; number >= c.FromPayNumber {
+			return c.Amounts
+		}
+	}
+	return amounts(s.Terms(), number)
+}
+
 // total is the number of regular payments; 0 if there is no end.
 func total(t *ledgerv1.Terms) uint32 {
 	switch t.GetKind() {
@@ -209,6 +219,9 @@ func (s State) planAfter(number uint32, due, at, now time.Time) plan {
 			return plan{next: anchor}
 		}
 		due = anchor
+	}
+	if s.Slot.After(due) {
+		due = s.Slot // it was moved forward alone: the period that it stands for is not paid twice
 	}
 	_, first := calendar.FirstAfter(anchor, t.Period, due) // one period on
 	if cycleEnds(t, number) {

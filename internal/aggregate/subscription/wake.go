@@ -6,8 +6,12 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 )
 
-// Wake tells the subscription what time it is. It does what has become due, if anything.
-type Wake struct{ Now time.Time }
+// Wake tells the subscription what time it is. It does what has become due, if anything. What is due through a blocked
+// connection is held: no attempt, no failure, and the window does not end.
+type Wake struct {
+	Now time.Time
+	Circumstances
+}
 
 // Decide implements aggregate.Command.
 func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
@@ -24,9 +28,9 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) {
 			d.clear(open, "expired")
 		}
-	case s.blocked():
+	case s.blocked() || c.Blocked || s.capped(c.Now):
 	case due(s.NextAttempt):
-		d.request(s.asked())
+		d.request(s.asked(), c.Circumstances)
 	case s.Status == PastDue && s.NextAttempt.IsZero() && due(s.windowEnd()):
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
 	}
@@ -39,11 +43,21 @@ func (s State) asked() *ledgerv1.Amounts {
 	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
 		return s.Attempts[n-1].Amounts
 	}
-	return amounts(s.Terms(), s.Paid+1)
+	return s.amounts(s.Paid + 1)
 }
 
-// blocked reports whether nothing new may be charged.
-func (s State) blocked() bool { return s.Mismatch || s.ordersExhausted() }
+// NextAmounts are what the next payment asks for; nil if none is left.
+func (s State) NextAmounts() *ledgerv1.Amounts {
+	if !s.Exists() || s.Ended() {
+		return nil
+	}
+	return s.asked()
+}
+
+// blocked reports whether nothing new may be charged, whatever the time.
+func (s State) blocked() bool {
+	return s.Mismatch || s.Status == Paused || s.Held() || s.ordersExhausted()
+}
 
 // Due is the first instant after `after` at which the subscription wants a Wake or a look-up; zero for never.
 func (s State) Due(after time.Time) time.Time {
@@ -66,9 +80,9 @@ func (s State) Due(after time.Time) time.Time {
 			}
 		case s.blocked():
 		case !s.NextAttempt.IsZero():
-			consider(s.NextAttempt)
+			consider(orHourly(s.NextAttempt, after))
 		case s.Status == PastDue:
-			consider(s.windowEnd())
+			consider(orHourly(s.windowEnd(), after))
 		}
 	}
 	for _, l := range s.Lookups() {
@@ -77,13 +91,23 @@ func (s State) Due(after time.Time) time.Time {
 	return first
 }
 
+// orHourly is t or, if that has passed and nothing came of it because the payment is held, the next whole hour from it.
+func orHourly(t, after time.Time) time.Time {
+	if after.IsZero() || t.After(after) {
+		return t
+	}
+	return t.Add((after.Sub(t)/time.Hour + 1) * time.Hour)
+}
+
 // Lookup is an attempt or a refund that only the gateway can tell about.
 type Lookup struct {
-	Key     string
-	Sent    time.Time     // when it may have gone out
-	From    time.Time     // when looking up began
-	Attempt *Attempt      // one of the two
-	Refund  *RefundRecord //
+	Key string
+	// Connection is the account that it went through.
+	Connection string
+	Sent       time.Time     // when it may have gone out
+	From       time.Time     // when looking up began
+	Attempt    *Attempt      // one of the two
+	Refund     *RefundRecord //
 }
 
 // Lookups are the attempts and refunds that the gateway is asked about until it has an answer.
@@ -91,12 +115,12 @@ func (s State) Lookups() []Lookup {
 	var ls []Lookup
 	for _, a := range s.Attempts[s.Closed:] {
 		if a.Open() && !a.DoubtfulFrom.IsZero() {
-			ls = append(ls, Lookup{Key: a.Key, Sent: a.SentAt, From: a.DoubtfulFrom, Attempt: a})
+			ls = append(ls, Lookup{Key: a.Key, Connection: a.Connection, Sent: a.SentAt, From: a.DoubtfulFrom, Attempt: a})
 		}
 	}
 	for _, r := range s.Refunds {
 		if r.Open() && !r.DoubtfulFrom.IsZero() {
-			ls = append(ls, Lookup{Key: r.Key, Sent: r.SentAt, From: r.DoubtfulFrom, Refund: r})
+			ls = append(ls, Lookup{Key: r.Key, Connection: r.Connection, Sent: r.SentAt, From: r.DoubtfulFrom, Refund: r})
 		}
 	}
 	return ls

@@ -26,7 +26,7 @@ func (h *history) checkStep(e event.Recorded, before, after subscription.State) 
 		if due := before.NextDue; !due.IsZero() && e.Metadata.RecordedAt.AsTime().Before(due) {
 			broken("a charge was asked for before it was due")
 		}
-		if before.MethodStopped {
+		if before.Stopped {
 			broken("a method was tried again after a decline that forbids it")
 		}
 	case *ledgerv1.Event_RefundRequested:

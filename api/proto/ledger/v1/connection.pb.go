@@ -168,6 +168,122 @@ func (x *ConnectionCreated) GetWebhookSecret() string {
 	return ""
 }
 
+// ConnectionBlocked says that nothing can be charged through a connection for now: due payments are held, without an
+// attempt and without a failure. Refunds and look-ups go on.
+type ConnectionBlocked struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// In the words of whoever blocked it.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionBlocked) Reset() {
+	*x = ConnectionBlocked{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionBlocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionBlocked) ProtoMessage() {}
+
+func (x *ConnectionBlocked) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionBlocked.ProtoReflect.Descriptor instead.
+func (*ConnectionBlocked) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ConnectionBlocked) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionBlocked) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionBlocked) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ConnectionUnblocked ends a block: what was held is charged.
+type ConnectionUnblocked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId  string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionUnblocked) Reset() {
+	*x = ConnectionUnblocked{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionUnblocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionUnblocked) ProtoMessage() {}
+
+func (x *ConnectionUnblocked) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionUnblocked.ProtoReflect.Descriptor instead.
+func (*ConnectionUnblocked) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConnectionUnblocked) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionUnblocked) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // Connection is a merchant's account at a gateway.
 type Connection struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -178,14 +294,17 @@ type Connection struct {
 	Mode         Mode                   `protobuf:"varint,5,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
 	Url          string                 `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
 	// The path at which the service takes this connection's webhooks.
-	WebhookPath   string `protobuf:"bytes,7,opt,name=webhook_path,json=webhookPath,proto3" json:"webhook_path,omitempty"`
+	WebhookPath string `protobuf:"bytes,7,opt,name=webhook_path,json=webhookPath,proto3" json:"webhook_path,omitempty"`
+	// Nothing is charged through it for now.
+	Blocked       bool   `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	BlockedReason string `protobuf:"bytes,9,opt,name=blocked_reason,json=blockedReason,proto3" json:"blocked_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +316,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +329,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{1}
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Connection) GetMerchantId() string {
@@ -262,6 +381,20 @@ func (x *Connection) GetWebhookPath() string {
 	return ""
 }
 
+func (x *Connection) GetBlocked() bool {
+	if x != nil {
+		return x.Blocked
+	}
+	return false
+}
+
+func (x *Connection) GetBlockedReason() string {
+	if x != nil {
+		return x.BlockedReason
+	}
+	return ""
+}
+
 var File_ledger_v1_connection_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_connection_proto_rawDesc = "" +
@@ -275,7 +408,16 @@ const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\tprocessor\x18\x04 \x01(\tR\tprocessor\x12#\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12\x17\n" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12+\n" +
-	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\xeb\x01\n" +
+	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"q\n" +
+	"\x11ConnectionBlocked\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"[\n" +
+	"\x13ConnectionUnblocked\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\"\xac\x02\n" +
 	"\n" +
 	"Connection\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
@@ -285,7 +427,9 @@ const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\tprocessor\x18\x04 \x01(\tR\tprocessor\x12#\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12\x17\n" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12!\n" +
-	"\fwebhook_path\x18\a \x01(\tR\vwebhookPath*:\n" +
+	"\fwebhook_path\x18\a \x01(\tR\vwebhookPath\x12\x18\n" +
+	"\ablocked\x18\b \x01(\bR\ablocked\x12%\n" +
+	"\x0eblocked_reason\x18\t \x01(\tR\rblockedReason*:\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tMODE_TEST\x10\x01\x12\r\n" +
@@ -304,11 +448,13 @@ func file_ledger_v1_connection_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_v1_connection_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ledger_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_ledger_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_ledger_v1_connection_proto_goTypes = []any{
-	(Mode)(0),                 // 0: ledger.v1.Mode
-	(*ConnectionCreated)(nil), // 1: ledger.v1.ConnectionCreated
-	(*Connection)(nil),        // 2: ledger.v1.Connection
+	(Mode)(0),                   // 0: ledger.v1.Mode
+	(*ConnectionCreated)(nil),   // 1: ledger.v1.ConnectionCreated
+	(*ConnectionBlocked)(nil),   // 2: ledger.v1.ConnectionBlocked
+	(*ConnectionUnblocked)(nil), // 3: ledger.v1.ConnectionUnblocked
+	(*Connection)(nil),          // 4: ledger.v1.Connection
 }
 var file_ledger_v1_connection_proto_depIdxs = []int32{
 	0, // 0: ledger.v1.ConnectionCreated.mode:type_name -> ledger.v1.Mode
@@ -332,7 +478,7 @@ func file_ledger_v1_connection_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_connection_proto_rawDesc), len(file_ledger_v1_connection_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

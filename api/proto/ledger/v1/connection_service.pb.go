@@ -120,6 +120,137 @@ func (x *CreateConnectionRequest) GetWebhookSecret() string {
 	return ""
 }
 
+// BlockConnectionRequest says why nothing can be charged for now.
+type BlockConnectionRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId    string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Required.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockConnectionRequest) Reset() {
+	*x = BlockConnectionRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockConnectionRequest) ProtoMessage() {}
+
+func (x *BlockConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockConnectionRequest.ProtoReflect.Descriptor instead.
+func (*BlockConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *BlockConnectionRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *BlockConnectionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *BlockConnectionRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *BlockConnectionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// UnblockConnectionRequest ends a block.
+type UnblockConnectionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ConnectionId  string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockConnectionRequest) Reset() {
+	*x = UnblockConnectionRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockConnectionRequest) ProtoMessage() {}
+
+func (x *UnblockConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockConnectionRequest.ProtoReflect.Descriptor instead.
+func (*UnblockConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UnblockConnectionRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *UnblockConnectionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UnblockConnectionRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // GetConnectionRequest names a connection.
 type GetConnectionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -131,7 +262,7 @@ type GetConnectionRequest struct {
 
 func (x *GetConnectionRequest) Reset() {
 	*x = GetConnectionRequest{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -143,7 +274,7 @@ func (x *GetConnectionRequest) String() string {
 func (*GetConnectionRequest) ProtoMessage() {}
 
 func (x *GetConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -156,7 +287,7 @@ func (x *GetConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectionRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{1}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetConnectionRequest) GetMerchantId() string {
@@ -185,7 +316,7 @@ type ConnectionResponse struct {
 
 func (x *ConnectionResponse) Reset() {
 	*x = ConnectionResponse{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +328,7 @@ func (x *ConnectionResponse) String() string {
 func (*ConnectionResponse) ProtoMessage() {}
 
 func (x *ConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +341,7 @@ func (x *ConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{2}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ConnectionResponse) GetConnection() *Connection {
@@ -248,7 +379,20 @@ const file_ledger_v1_connection_service_proto_rawDesc = "" +
 	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1c\n" +
 	"\tprocessor\x18\x05 \x01(\tR\tprocessor\x12\x17\n" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12+\n" +
-	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\\\n" +
+	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\x95\x01\n" +
+	"\x16BlockConnectionRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x7f\n" +
+	"\x18UnblockConnectionRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\"\\\n" +
 	"\x14GetConnectionRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12#\n" +
@@ -258,9 +402,11 @@ const file_ledger_v1_connection_service_proto_rawDesc = "" +
 	"connection\x18\x01 \x01(\v2\x15.ledger.v1.ConnectionR\n" +
 	"connection\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\tR\bposition\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed2\xd9\x02\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed2\xcf\x05\n" +
 	"\x11ConnectionService\x12\xa1\x01\n" +
-	"\x10CreateConnection\x12\".ledger.v1.CreateConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"J\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/merchants/{merchant_id}/connections\x90\x02\x02\x12\x9f\x01\n" +
+	"\x10CreateConnection\x12\".ledger.v1.CreateConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"J\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/merchants/{merchant_id}/connections\x90\x02\x02\x12\xb5\x01\n" +
+	"\x0fBlockConnection\x12!.ledger.v1.BlockConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"`\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02B:\x01*\"=/v1/merchants/{merchant_id}/connections/{connection_id}:block\x90\x02\x02\x12\xbb\x01\n" +
+	"\x11UnblockConnection\x12#.ledger.v1.UnblockConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"b\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02D:\x01*\"?/v1/merchants/{merchant_id}/connections/{connection_id}:unblock\x90\x02\x02\x12\x9f\x01\n" +
 	"\rGetConnection\x12\x1f.ledger.v1.GetConnectionRequest\x1a\x15.ledger.v1.Connection\"V\xfa\xbb\x18\x10connections.read\x82\xd3\xe4\x93\x029\x127/v1/merchants/{merchant_id}/connections/{connection_id}\x90\x02\x01B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
 
 var (
@@ -275,21 +421,27 @@ func file_ledger_v1_connection_service_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_connection_service_proto_rawDescData
 }
 
-var file_ledger_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_ledger_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_ledger_v1_connection_service_proto_goTypes = []any{
-	(*CreateConnectionRequest)(nil), // 0: ledger.v1.CreateConnectionRequest
-	(*GetConnectionRequest)(nil),    // 1: ledger.v1.GetConnectionRequest
-	(*ConnectionResponse)(nil),      // 2: ledger.v1.ConnectionResponse
-	(*Connection)(nil),              // 3: ledger.v1.Connection
+	(*CreateConnectionRequest)(nil),  // 0: ledger.v1.CreateConnectionRequest
+	(*BlockConnectionRequest)(nil),   // 1: ledger.v1.BlockConnectionRequest
+	(*UnblockConnectionRequest)(nil), // 2: ledger.v1.UnblockConnectionRequest
+	(*GetConnectionRequest)(nil),     // 3: ledger.v1.GetConnectionRequest
+	(*ConnectionResponse)(nil),       // 4: ledger.v1.ConnectionResponse
+	(*Connection)(nil),               // 5: ledger.v1.Connection
 }
 var file_ledger_v1_connection_service_proto_depIdxs = []int32{
-	3, // 0: ledger.v1.ConnectionResponse.connection:type_name -> ledger.v1.Connection
+	5, // 0: ledger.v1.ConnectionResponse.connection:type_name -> ledger.v1.Connection
 	0, // 1: ledger.v1.ConnectionService.CreateConnection:input_type -> ledger.v1.CreateConnectionRequest
-	1, // 2: ledger.v1.ConnectionService.GetConnection:input_type -> ledger.v1.GetConnectionRequest
-	2, // 3: ledger.v1.ConnectionService.CreateConnection:output_type -> ledger.v1.ConnectionResponse
-	3, // 4: ledger.v1.ConnectionService.GetConnection:output_type -> ledger.v1.Connection
-	3, // [3:5] is the sub-list for method output_type
-	1, // [1:3] is the sub-list for method input_type
+	1, // 2: ledger.v1.ConnectionService.BlockConnection:input_type -> ledger.v1.BlockConnectionRequest
+	2, // 3: ledger.v1.ConnectionService.UnblockConnection:input_type -> ledger.v1.UnblockConnectionRequest
+	3, // 4: ledger.v1.ConnectionService.GetConnection:input_type -> ledger.v1.GetConnectionRequest
+	4, // 5: ledger.v1.ConnectionService.CreateConnection:output_type -> ledger.v1.ConnectionResponse
+	4, // 6: ledger.v1.ConnectionService.BlockConnection:output_type -> ledger.v1.ConnectionResponse
+	4, // 7: ledger.v1.ConnectionService.UnblockConnection:output_type -> ledger.v1.ConnectionResponse
+	5, // 8: ledger.v1.ConnectionService.GetConnection:output_type -> ledger.v1.Connection
+	5, // [5:9] is the sub-list for method output_type
+	1, // [1:5] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
 	1, // [1:1] is the sub-list for extension extendee
 	0, // [0:1] is the sub-list for field type_name
@@ -308,7 +460,7 @@ func file_ledger_v1_connection_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_connection_service_proto_rawDesc), len(file_ledger_v1_connection_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

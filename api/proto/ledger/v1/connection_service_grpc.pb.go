@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConnectionService_CreateConnection_FullMethodName = "/ledger.v1.ConnectionService/CreateConnection"
-	ConnectionService_GetConnection_FullMethodName    = "/ledger.v1.ConnectionService/GetConnection"
+	ConnectionService_CreateConnection_FullMethodName  = "/ledger.v1.ConnectionService/CreateConnection"
+	ConnectionService_BlockConnection_FullMethodName   = "/ledger.v1.ConnectionService/BlockConnection"
+	ConnectionService_UnblockConnection_FullMethodName = "/ledger.v1.ConnectionService/UnblockConnection"
+	ConnectionService_GetConnection_FullMethodName     = "/ledger.v1.ConnectionService/GetConnection"
 )
 
 // ConnectionServiceClient is the client API for ConnectionService service.
@@ -31,6 +33,10 @@ const (
 type ConnectionServiceClient interface {
 	// CreateConnection connects a sandbox account.
 	CreateConnection(ctx context.Context, in *CreateConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
+	// BlockConnection holds every payment that is due through it: no attempt, no failure. Refunds go on.
+	BlockConnection(ctx context.Context, in *BlockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
+	// UnblockConnection ends a block; what was held is charged within the hour, passed periods are skipped.
+	UnblockConnection(ctx context.Context, in *UnblockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
 	// GetConnection shows a connection.
 	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
 }
@@ -47,6 +53,26 @@ func (c *connectionServiceClient) CreateConnection(ctx context.Context, in *Crea
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ConnectionResponse)
 	err := c.cc.Invoke(ctx, ConnectionService_CreateConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) BlockConnection(ctx context.Context, in *BlockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectionResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_BlockConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) UnblockConnection(ctx context.Context, in *UnblockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectionResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_UnblockConnection_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +97,10 @@ func (c *connectionServiceClient) GetConnection(ctx context.Context, in *GetConn
 type ConnectionServiceServer interface {
 	// CreateConnection connects a sandbox account.
 	CreateConnection(context.Context, *CreateConnectionRequest) (*ConnectionResponse, error)
+	// BlockConnection holds every payment that is due through it: no attempt, no failure. Refunds go on.
+	BlockConnection(context.Context, *BlockConnectionRequest) (*ConnectionResponse, error)
+	// UnblockConnection ends a block; what was held is charged within the hour, passed periods are skipped.
+	UnblockConnection(context.Context, *UnblockConnectionRequest) (*ConnectionResponse, error)
 	// GetConnection shows a connection.
 	GetConnection(context.Context, *GetConnectionRequest) (*Connection, error)
 	mustEmbedUnimplementedConnectionServiceServer()
@@ -85,6 +115,12 @@ type UnimplementedConnectionServiceServer struct{}
 
 func (UnimplementedConnectionServiceServer) CreateConnection(context.Context, *CreateConnectionRequest) (*ConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateConnection not implemented")
+}
+func (UnimplementedConnectionServiceServer) BlockConnection(context.Context, *BlockConnectionRequest) (*ConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BlockConnection not implemented")
+}
+func (UnimplementedConnectionServiceServer) UnblockConnection(context.Context, *UnblockConnectionRequest) (*ConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UnblockConnection not implemented")
 }
 func (UnimplementedConnectionServiceServer) GetConnection(context.Context, *GetConnectionRequest) (*Connection, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConnection not implemented")
@@ -128,6 +164,42 @@ func _ConnectionService_CreateConnection_Handler(srv interface{}, ctx context.Co
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectionService_BlockConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).BlockConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_BlockConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).BlockConnection(ctx, req.(*BlockConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_UnblockConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnblockConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).UnblockConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_UnblockConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).UnblockConnection(ctx, req.(*UnblockConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ConnectionService_GetConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetConnectionRequest)
 	if err := dec(in); err != nil {
@@ -156,6 +228,14 @@ var ConnectionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateConnection",
 			Handler:    _ConnectionService_CreateConnection_Handler,
+		},
+		{
+			MethodName: "BlockConnection",
+			Handler:    _ConnectionService_BlockConnection_Handler,
+		},
+		{
+			MethodName: "UnblockConnection",
+			Handler:    _ConnectionService_UnblockConnection_Handler,
 		},
 		{
 			MethodName: "GetConnection",

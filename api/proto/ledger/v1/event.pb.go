@@ -56,6 +56,18 @@ type Event struct {
 	//	*Event_CancellationScheduled
 	//	*Event_SubscriptionCancelled
 	//	*Event_SubscriptionCompleted
+	//	*Event_SubscriptionImported
+	//	*Event_TermsChanged
+	//	*Event_PaymentMethodReplaced
+	//	*Event_PaymentMethodStored
+	//	*Event_PaymentMethodRefused
+	//	*Event_PaymentObserved
+	//	*Event_MismatchResolved
+	//	*Event_PaymentRescheduled
+	//	*Event_RefundObserved
+	//	*Event_CancellationWithdrawn
+	//	*Event_SubscriptionPaused
+	//	*Event_SubscriptionResumed
 	//	*Event_MerchantCreated
 	//	*Event_MerchantChanged
 	//	*Event_ConnectionCreated
@@ -64,6 +76,9 @@ type Event struct {
 	//	*Event_EndpointDisabled
 	//	*Event_DeliveryConcluded
 	//	*Event_NumbersReserved
+	//	*Event_ConnectionBlocked
+	//	*Event_ConnectionUnblocked
+	//	*Event_FirstPaymentReserved
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -356,6 +371,114 @@ func (x *Event) GetSubscriptionCompleted() *SubscriptionCompleted {
 	return nil
 }
 
+func (x *Event) GetSubscriptionImported() *SubscriptionImported {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SubscriptionImported); ok {
+			return x.SubscriptionImported
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTermsChanged() *TermsChanged {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_TermsChanged); ok {
+			return x.TermsChanged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentMethodReplaced() *PaymentMethodReplaced {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_PaymentMethodReplaced); ok {
+			return x.PaymentMethodReplaced
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentMethodStored() *PaymentMethodStored {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_PaymentMethodStored); ok {
+			return x.PaymentMethodStored
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentMethodRefused() *PaymentMethodRefused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_PaymentMethodRefused); ok {
+			return x.PaymentMethodRefused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentObserved() *PaymentObserved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_PaymentObserved); ok {
+			return x.PaymentObserved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetMismatchResolved() *MismatchResolved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_MismatchResolved); ok {
+			return x.MismatchResolved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetPaymentRescheduled() *PaymentRescheduled {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_PaymentRescheduled); ok {
+			return x.PaymentRescheduled
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRefundObserved() *RefundObserved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_RefundObserved); ok {
+			return x.RefundObserved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetCancellationWithdrawn() *CancellationWithdrawn {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_CancellationWithdrawn); ok {
+			return x.CancellationWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSubscriptionPaused() *SubscriptionPaused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SubscriptionPaused); ok {
+			return x.SubscriptionPaused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSubscriptionResumed() *SubscriptionResumed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_SubscriptionResumed); ok {
+			return x.SubscriptionResumed
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetMerchantCreated() *MerchantCreated {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_MerchantCreated); ok {
@@ -423,6 +546,33 @@ func (x *Event) GetNumbersReserved() *NumbersReserved {
 	if x != nil {
 		if x, ok := x.Kind.(*Event_NumbersReserved); ok {
 			return x.NumbersReserved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionBlocked() *ConnectionBlocked {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionBlocked); ok {
+			return x.ConnectionBlocked
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionUnblocked() *ConnectionUnblocked {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionUnblocked); ok {
+			return x.ConnectionUnblocked
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetFirstPaymentReserved() *FirstPaymentReserved {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_FirstPaymentReserved); ok {
+			return x.FirstPaymentReserved
 		}
 	}
 	return nil
@@ -540,6 +690,54 @@ type Event_SubscriptionCompleted struct {
 	SubscriptionCompleted *SubscriptionCompleted `protobuf:"bytes,36,opt,name=subscription_completed,json=subscriptionCompleted,proto3,oneof"`
 }
 
+type Event_SubscriptionImported struct {
+	SubscriptionImported *SubscriptionImported `protobuf:"bytes,37,opt,name=subscription_imported,json=subscriptionImported,proto3,oneof"`
+}
+
+type Event_TermsChanged struct {
+	TermsChanged *TermsChanged `protobuf:"bytes,38,opt,name=terms_changed,json=termsChanged,proto3,oneof"`
+}
+
+type Event_PaymentMethodReplaced struct {
+	PaymentMethodReplaced *PaymentMethodReplaced `protobuf:"bytes,39,opt,name=payment_method_replaced,json=paymentMethodReplaced,proto3,oneof"`
+}
+
+type Event_PaymentMethodStored struct {
+	PaymentMethodStored *PaymentMethodStored `protobuf:"bytes,40,opt,name=payment_method_stored,json=paymentMethodStored,proto3,oneof"`
+}
+
+type Event_PaymentMethodRefused struct {
+	PaymentMethodRefused *PaymentMethodRefused `protobuf:"bytes,41,opt,name=payment_method_refused,json=paymentMethodRefused,proto3,oneof"`
+}
+
+type Event_PaymentObserved struct {
+	PaymentObserved *PaymentObserved `protobuf:"bytes,42,opt,name=payment_observed,json=paymentObserved,proto3,oneof"`
+}
+
+type Event_MismatchResolved struct {
+	MismatchResolved *MismatchResolved `protobuf:"bytes,43,opt,name=mismatch_resolved,json=mismatchResolved,proto3,oneof"`
+}
+
+type Event_PaymentRescheduled struct {
+	PaymentRescheduled *PaymentRescheduled `protobuf:"bytes,44,opt,name=payment_rescheduled,json=paymentRescheduled,proto3,oneof"`
+}
+
+type Event_RefundObserved struct {
+	RefundObserved *RefundObserved `protobuf:"bytes,45,opt,name=refund_observed,json=refundObserved,proto3,oneof"`
+}
+
+type Event_CancellationWithdrawn struct {
+	CancellationWithdrawn *CancellationWithdrawn `protobuf:"bytes,46,opt,name=cancellation_withdrawn,json=cancellationWithdrawn,proto3,oneof"`
+}
+
+type Event_SubscriptionPaused struct {
+	SubscriptionPaused *SubscriptionPaused `protobuf:"bytes,47,opt,name=subscription_paused,json=subscriptionPaused,proto3,oneof"`
+}
+
+type Event_SubscriptionResumed struct {
+	SubscriptionResumed *SubscriptionResumed `protobuf:"bytes,48,opt,name=subscription_resumed,json=subscriptionResumed,proto3,oneof"`
+}
+
 type Event_MerchantCreated struct {
 	MerchantCreated *MerchantCreated `protobuf:"bytes,60,opt,name=merchant_created,json=merchantCreated,proto3,oneof"`
 }
@@ -570,6 +768,18 @@ type Event_DeliveryConcluded struct {
 
 type Event_NumbersReserved struct {
 	NumbersReserved *NumbersReserved `protobuf:"bytes,67,opt,name=numbers_reserved,json=numbersReserved,proto3,oneof"`
+}
+
+type Event_ConnectionBlocked struct {
+	ConnectionBlocked *ConnectionBlocked `protobuf:"bytes,68,opt,name=connection_blocked,json=connectionBlocked,proto3,oneof"`
+}
+
+type Event_ConnectionUnblocked struct {
+	ConnectionUnblocked *ConnectionUnblocked `protobuf:"bytes,69,opt,name=connection_unblocked,json=connectionUnblocked,proto3,oneof"`
+}
+
+type Event_FirstPaymentReserved struct {
+	FirstPaymentReserved *FirstPaymentReserved `protobuf:"bytes,70,opt,name=first_payment_reserved,json=firstPaymentReserved,proto3,oneof"`
 }
 
 func (*Event_SubscriptionStarted) isEvent_Kind() {}
@@ -626,6 +836,30 @@ func (*Event_SubscriptionCancelled) isEvent_Kind() {}
 
 func (*Event_SubscriptionCompleted) isEvent_Kind() {}
 
+func (*Event_SubscriptionImported) isEvent_Kind() {}
+
+func (*Event_TermsChanged) isEvent_Kind() {}
+
+func (*Event_PaymentMethodReplaced) isEvent_Kind() {}
+
+func (*Event_PaymentMethodStored) isEvent_Kind() {}
+
+func (*Event_PaymentMethodRefused) isEvent_Kind() {}
+
+func (*Event_PaymentObserved) isEvent_Kind() {}
+
+func (*Event_MismatchResolved) isEvent_Kind() {}
+
+func (*Event_PaymentRescheduled) isEvent_Kind() {}
+
+func (*Event_RefundObserved) isEvent_Kind() {}
+
+func (*Event_CancellationWithdrawn) isEvent_Kind() {}
+
+func (*Event_SubscriptionPaused) isEvent_Kind() {}
+
+func (*Event_SubscriptionResumed) isEvent_Kind() {}
+
 func (*Event_MerchantCreated) isEvent_Kind() {}
 
 func (*Event_MerchantChanged) isEvent_Kind() {}
@@ -641,6 +875,12 @@ func (*Event_EndpointDisabled) isEvent_Kind() {}
 func (*Event_DeliveryConcluded) isEvent_Kind() {}
 
 func (*Event_NumbersReserved) isEvent_Kind() {}
+
+func (*Event_ConnectionBlocked) isEvent_Kind() {}
+
+func (*Event_ConnectionUnblocked) isEvent_Kind() {}
+
+func (*Event_FirstPaymentReserved) isEvent_Kind() {}
 
 // Metadata says when, by whom and why an event came to be.
 type Metadata struct {
@@ -763,7 +1003,7 @@ var File_ledger_v1_event_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x15ledger/v1/event.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x18ledger/v1/delivery.proto\x1a\x18ledger/v1/endpoint.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/numbers.proto\x1a\x1cledger/v1/subscription.proto\"\xd8\x15\n" +
+	"\x15ledger/v1/event.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x18ledger/v1/delivery.proto\x1a\x18ledger/v1/endpoint.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/numbers.proto\x1a\x1bledger/v1/reservation.proto\x1a\x1cledger/v1/subscription.proto\"\xa7\x1f\n" +
 	"\x05Event\x12/\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x13.ledger.v1.MetadataR\bmetadata\x12S\n" +
 	"\x14subscription_started\x18\n" +
@@ -793,7 +1033,19 @@ const file_ledger_v1_event_proto_rawDesc = "" +
 	"\x0eagreement_lost\x18! \x01(\v2\x18.ledger.v1.AgreementLostH\x00R\ragreementLost\x12Y\n" +
 	"\x16cancellation_scheduled\x18\" \x01(\v2 .ledger.v1.CancellationScheduledH\x00R\x15cancellationScheduled\x12Y\n" +
 	"\x16subscription_cancelled\x18# \x01(\v2 .ledger.v1.SubscriptionCancelledH\x00R\x15subscriptionCancelled\x12Y\n" +
-	"\x16subscription_completed\x18$ \x01(\v2 .ledger.v1.SubscriptionCompletedH\x00R\x15subscriptionCompleted\x12G\n" +
+	"\x16subscription_completed\x18$ \x01(\v2 .ledger.v1.SubscriptionCompletedH\x00R\x15subscriptionCompleted\x12V\n" +
+	"\x15subscription_imported\x18% \x01(\v2\x1f.ledger.v1.SubscriptionImportedH\x00R\x14subscriptionImported\x12>\n" +
+	"\rterms_changed\x18& \x01(\v2\x17.ledger.v1.TermsChangedH\x00R\ftermsChanged\x12Z\n" +
+	"\x17payment_method_replaced\x18' \x01(\v2 .ledger.v1.PaymentMethodReplacedH\x00R\x15paymentMethodReplaced\x12T\n" +
+	"\x15payment_method_stored\x18( \x01(\v2\x1e.ledger.v1.PaymentMethodStoredH\x00R\x13paymentMethodStored\x12W\n" +
+	"\x16payment_method_refused\x18) \x01(\v2\x1f.ledger.v1.PaymentMethodRefusedH\x00R\x14paymentMethodRefused\x12G\n" +
+	"\x10payment_observed\x18* \x01(\v2\x1a.ledger.v1.PaymentObservedH\x00R\x0fpaymentObserved\x12J\n" +
+	"\x11mismatch_resolved\x18+ \x01(\v2\x1b.ledger.v1.MismatchResolvedH\x00R\x10mismatchResolved\x12P\n" +
+	"\x13payment_rescheduled\x18, \x01(\v2\x1d.ledger.v1.PaymentRescheduledH\x00R\x12paymentRescheduled\x12D\n" +
+	"\x0frefund_observed\x18- \x01(\v2\x19.ledger.v1.RefundObservedH\x00R\x0erefundObserved\x12Y\n" +
+	"\x16cancellation_withdrawn\x18. \x01(\v2 .ledger.v1.CancellationWithdrawnH\x00R\x15cancellationWithdrawn\x12P\n" +
+	"\x13subscription_paused\x18/ \x01(\v2\x1d.ledger.v1.SubscriptionPausedH\x00R\x12subscriptionPaused\x12S\n" +
+	"\x14subscription_resumed\x180 \x01(\v2\x1e.ledger.v1.SubscriptionResumedH\x00R\x13subscriptionResumed\x12G\n" +
 	"\x10merchant_created\x18< \x01(\v2\x1a.ledger.v1.MerchantCreatedH\x00R\x0fmerchantCreated\x12G\n" +
 	"\x10merchant_changed\x18= \x01(\v2\x1a.ledger.v1.MerchantChangedH\x00R\x0fmerchantChanged\x12M\n" +
 	"\x12connection_created\x18> \x01(\v2\x1c.ledger.v1.ConnectionCreatedH\x00R\x11connectionCreated\x12G\n" +
@@ -801,7 +1053,10 @@ const file_ledger_v1_event_proto_rawDesc = "" +
 	"\x10endpoint_changed\x18@ \x01(\v2\x1a.ledger.v1.EndpointChangedH\x00R\x0fendpointChanged\x12J\n" +
 	"\x11endpoint_disabled\x18A \x01(\v2\x1b.ledger.v1.EndpointDisabledH\x00R\x10endpointDisabled\x12M\n" +
 	"\x12delivery_concluded\x18B \x01(\v2\x1c.ledger.v1.DeliveryConcludedH\x00R\x11deliveryConcluded\x12G\n" +
-	"\x10numbers_reserved\x18C \x01(\v2\x1a.ledger.v1.NumbersReservedH\x00R\x0fnumbersReservedB\x06\n" +
+	"\x10numbers_reserved\x18C \x01(\v2\x1a.ledger.v1.NumbersReservedH\x00R\x0fnumbersReserved\x12M\n" +
+	"\x12connection_blocked\x18D \x01(\v2\x1c.ledger.v1.ConnectionBlockedH\x00R\x11connectionBlocked\x12S\n" +
+	"\x14connection_unblocked\x18E \x01(\v2\x1e.ledger.v1.ConnectionUnblockedH\x00R\x13connectionUnblocked\x12W\n" +
+	"\x16first_payment_reserved\x18F \x01(\v2\x1f.ledger.v1.FirstPaymentReservedH\x00R\x14firstPaymentReservedB\x06\n" +
 	"\x04kind\"\xe3\x02\n" +
 	"\bMetadata\x12;\n" +
 	"\voccurred_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -860,15 +1115,30 @@ var file_ledger_v1_event_proto_goTypes = []any{
 	(*CancellationScheduled)(nil),   // 26: ledger.v1.CancellationScheduled
 	(*SubscriptionCancelled)(nil),   // 27: ledger.v1.SubscriptionCancelled
 	(*SubscriptionCompleted)(nil),   // 28: ledger.v1.SubscriptionCompleted
-	(*MerchantCreated)(nil),         // 29: ledger.v1.MerchantCreated
-	(*MerchantChanged)(nil),         // 30: ledger.v1.MerchantChanged
-	(*ConnectionCreated)(nil),       // 31: ledger.v1.ConnectionCreated
-	(*EndpointCreated)(nil),         // 32: ledger.v1.EndpointCreated
-	(*EndpointChanged)(nil),         // 33: ledger.v1.EndpointChanged
-	(*EndpointDisabled)(nil),        // 34: ledger.v1.EndpointDisabled
-	(*DeliveryConcluded)(nil),       // 35: ledger.v1.DeliveryConcluded
-	(*NumbersReserved)(nil),         // 36: ledger.v1.NumbersReserved
-	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
+	(*SubscriptionImported)(nil),    // 29: ledger.v1.SubscriptionImported
+	(*TermsChanged)(nil),            // 30: ledger.v1.TermsChanged
+	(*PaymentMethodReplaced)(nil),   // 31: ledger.v1.PaymentMethodReplaced
+	(*PaymentMethodStored)(nil),     // 32: ledger.v1.PaymentMethodStored
+	(*PaymentMethodRefused)(nil),    // 33: ledger.v1.PaymentMethodRefused
+	(*PaymentObserved)(nil),         // 34: ledger.v1.PaymentObserved
+	(*MismatchResolved)(nil),        // 35: ledger.v1.MismatchResolved
+	(*PaymentRescheduled)(nil),      // 36: ledger.v1.PaymentRescheduled
+	(*RefundObserved)(nil),          // 37: ledger.v1.RefundObserved
+	(*CancellationWithdrawn)(nil),   // 38: ledger.v1.CancellationWithdrawn
+	(*SubscriptionPaused)(nil),      // 39: ledger.v1.SubscriptionPaused
+	(*SubscriptionResumed)(nil),     // 40: ledger.v1.SubscriptionResumed
+	(*MerchantCreated)(nil),         // 41: ledger.v1.MerchantCreated
+	(*MerchantChanged)(nil),         // 42: ledger.v1.MerchantChanged
+	(*ConnectionCreated)(nil),       // 43: ledger.v1.ConnectionCreated
+	(*EndpointCreated)(nil),         // 44: ledger.v1.EndpointCreated
+	(*EndpointChanged)(nil),         // 45: ledger.v1.EndpointChanged
+	(*EndpointDisabled)(nil),        // 46: ledger.v1.EndpointDisabled
+	(*DeliveryConcluded)(nil),       // 47: ledger.v1.DeliveryConcluded
+	(*NumbersReserved)(nil),         // 48: ledger.v1.NumbersReserved
+	(*ConnectionBlocked)(nil),       // 49: ledger.v1.ConnectionBlocked
+	(*ConnectionUnblocked)(nil),     // 50: ledger.v1.ConnectionUnblocked
+	(*FirstPaymentReserved)(nil),    // 51: ledger.v1.FirstPaymentReserved
+	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
 }
 var file_ledger_v1_event_proto_depIdxs = []int32{
 	1,  // 0: ledger.v1.Event.metadata:type_name -> ledger.v1.Metadata
@@ -899,22 +1169,37 @@ var file_ledger_v1_event_proto_depIdxs = []int32{
 	26, // 25: ledger.v1.Event.cancellation_scheduled:type_name -> ledger.v1.CancellationScheduled
 	27, // 26: ledger.v1.Event.subscription_cancelled:type_name -> ledger.v1.SubscriptionCancelled
 	28, // 27: ledger.v1.Event.subscription_completed:type_name -> ledger.v1.SubscriptionCompleted
-	29, // 28: ledger.v1.Event.merchant_created:type_name -> ledger.v1.MerchantCreated
-	30, // 29: ledger.v1.Event.merchant_changed:type_name -> ledger.v1.MerchantChanged
-	31, // 30: ledger.v1.Event.connection_created:type_name -> ledger.v1.ConnectionCreated
-	32, // 31: ledger.v1.Event.endpoint_created:type_name -> ledger.v1.EndpointCreated
-	33, // 32: ledger.v1.Event.endpoint_changed:type_name -> ledger.v1.EndpointChanged
-	34, // 33: ledger.v1.Event.endpoint_disabled:type_name -> ledger.v1.EndpointDisabled
-	35, // 34: ledger.v1.Event.delivery_concluded:type_name -> ledger.v1.DeliveryConcluded
-	36, // 35: ledger.v1.Event.numbers_reserved:type_name -> ledger.v1.NumbersReserved
-	37, // 36: ledger.v1.Metadata.occurred_at:type_name -> google.protobuf.Timestamp
-	37, // 37: ledger.v1.Metadata.recorded_at:type_name -> google.protobuf.Timestamp
-	37, // 38: ledger.v1.Metadata.due_at:type_name -> google.protobuf.Timestamp
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	29, // 28: ledger.v1.Event.subscription_imported:type_name -> ledger.v1.SubscriptionImported
+	30, // 29: ledger.v1.Event.terms_changed:type_name -> ledger.v1.TermsChanged
+	31, // 30: ledger.v1.Event.payment_method_replaced:type_name -> ledger.v1.PaymentMethodReplaced
+	32, // 31: ledger.v1.Event.payment_method_stored:type_name -> ledger.v1.PaymentMethodStored
+	33, // 32: ledger.v1.Event.payment_method_refused:type_name -> ledger.v1.PaymentMethodRefused
+	34, // 33: ledger.v1.Event.payment_observed:type_name -> ledger.v1.PaymentObserved
+	35, // 34: ledger.v1.Event.mismatch_resolved:type_name -> ledger.v1.MismatchResolved
+	36, // 35: ledger.v1.Event.payment_rescheduled:type_name -> ledger.v1.PaymentRescheduled
+	37, // 36: ledger.v1.Event.refund_observed:type_name -> ledger.v1.RefundObserved
+	38, // 37: ledger.v1.Event.cancellation_withdrawn:type_name -> ledger.v1.CancellationWithdrawn
+	39, // 38: ledger.v1.Event.subscription_paused:type_name -> ledger.v1.SubscriptionPaused
+	40, // 39: ledger.v1.Event.subscription_resumed:type_name -> ledger.v1.SubscriptionResumed
+	41, // 40: ledger.v1.Event.merchant_created:type_name -> ledger.v1.MerchantCreated
+	42, // 41: ledger.v1.Event.merchant_changed:type_name -> ledger.v1.MerchantChanged
+	43, // 42: ledger.v1.Event.connection_created:type_name -> ledger.v1.ConnectionCreated
+	44, // 43: ledger.v1.Event.endpoint_created:type_name -> ledger.v1.EndpointCreated
+	45, // 44: ledger.v1.Event.endpoint_changed:type_name -> ledger.v1.EndpointChanged
+	46, // 45: ledger.v1.Event.endpoint_disabled:type_name -> ledger.v1.EndpointDisabled
+	47, // 46: ledger.v1.Event.delivery_concluded:type_name -> ledger.v1.DeliveryConcluded
+	48, // 47: ledger.v1.Event.numbers_reserved:type_name -> ledger.v1.NumbersReserved
+	49, // 48: ledger.v1.Event.connection_blocked:type_name -> ledger.v1.ConnectionBlocked
+	50, // 49: ledger.v1.Event.connection_unblocked:type_name -> ledger.v1.ConnectionUnblocked
+	51, // 50: ledger.v1.Event.first_payment_reserved:type_name -> ledger.v1.FirstPaymentReserved
+	52, // 51: ledger.v1.Metadata.occurred_at:type_name -> google.protobuf.Timestamp
+	52, // 52: ledger.v1.Metadata.recorded_at:type_name -> google.protobuf.Timestamp
+	52, // 53: ledger.v1.Metadata.due_at:type_name -> google.protobuf.Timestamp
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_event_proto_init() }
@@ -927,6 +1212,7 @@ func file_ledger_v1_event_proto_init() {
 	file_ledger_v1_endpoint_proto_init()
 	file_ledger_v1_merchant_proto_init()
 	file_ledger_v1_numbers_proto_init()
+	file_ledger_v1_reservation_proto_init()
 	file_ledger_v1_subscription_proto_init()
 	file_ledger_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_SubscriptionStarted)(nil),
@@ -956,6 +1242,18 @@ func file_ledger_v1_event_proto_init() {
 		(*Event_CancellationScheduled)(nil),
 		(*Event_SubscriptionCancelled)(nil),
 		(*Event_SubscriptionCompleted)(nil),
+		(*Event_SubscriptionImported)(nil),
+		(*Event_TermsChanged)(nil),
+		(*Event_PaymentMethodReplaced)(nil),
+		(*Event_PaymentMethodStored)(nil),
+		(*Event_PaymentMethodRefused)(nil),
+		(*Event_PaymentObserved)(nil),
+		(*Event_MismatchResolved)(nil),
+		(*Event_PaymentRescheduled)(nil),
+		(*Event_RefundObserved)(nil),
+		(*Event_CancellationWithdrawn)(nil),
+		(*Event_SubscriptionPaused)(nil),
+		(*Event_SubscriptionResumed)(nil),
 		(*Event_MerchantCreated)(nil),
 		(*Event_MerchantChanged)(nil),
 		(*Event_ConnectionCreated)(nil),
@@ -964,6 +1262,9 @@ func file_ledger_v1_event_proto_init() {
 		(*Event_EndpointDisabled)(nil),
 		(*Event_DeliveryConcluded)(nil),
 		(*Event_NumbersReserved)(nil),
+		(*Event_ConnectionBlocked)(nil),
+		(*Event_ConnectionUnblocked)(nil),
+		(*Event_FirstPaymentReserved)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

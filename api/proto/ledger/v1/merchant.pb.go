@@ -21,6 +21,178 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ChargebackPolicy is what a withdrawal of disputed funds does to the subscription.
+type ChargebackPolicy int32
+
+const (
+	// As CANCEL.
+	ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED ChargebackPolicy = 0
+	// It is cancelled.
+	ChargebackPolicy_CHARGEBACK_POLICY_CANCEL ChargebackPolicy = 1
+	// Nothing is charged until the dispute is closed: won, it goes on; lost, it is cancelled.
+	ChargebackPolicy_CHARGEBACK_POLICY_HOLD ChargebackPolicy = 2
+	// It goes on.
+	ChargebackPolicy_CHARGEBACK_POLICY_IGNORE ChargebackPolicy = 3
+)
+
+// Enum value maps for ChargebackPolicy.
+var (
+	ChargebackPolicy_name = map[int32]string{
+		0: "CHARGEBACK_POLICY_UNSPECIFIED",
+		1: "CHARGEBACK_POLICY_CANCEL",
+		2: "CHARGEBACK_POLICY_HOLD",
+		3: "CHARGEBACK_POLICY_IGNORE",
+	}
+	ChargebackPolicy_value = map[string]int32{
+		"CHARGEBACK_POLICY_UNSPECIFIED": 0,
+		"CHARGEBACK_POLICY_CANCEL":      1,
+		"CHARGEBACK_POLICY_HOLD":        2,
+		"CHARGEBACK_POLICY_IGNORE":      3,
+	}
+)
+
+func (x ChargebackPolicy) Enum() *ChargebackPolicy {
+	p := new(ChargebackPolicy)
+	*p = x
+	return p
+}
+
+func (x ChargebackPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChargebackPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_merchant_proto_enumTypes[0].Descriptor()
+}
+
+func (ChargebackPolicy) Type() protoreflect.EnumType {
+	return &file_ledger_v1_merchant_proto_enumTypes[0]
+}
+
+func (x ChargebackPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChargebackPolicy.Descriptor instead.
+func (ChargebackPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{0}
+}
+
+// LateChargePolicy is what happens to a charge that turns up after the subscription has ended.
+type LateChargePolicy int32
+
+const (
+	// As KEEP.
+	LateChargePolicy_LATE_CHARGE_POLICY_UNSPECIFIED LateChargePolicy = 0
+	LateChargePolicy_LATE_CHARGE_POLICY_KEEP        LateChargePolicy = 1
+	// It is refunded in full.
+	LateChargePolicy_LATE_CHARGE_POLICY_REFUND LateChargePolicy = 2
+)
+
+// Enum value maps for LateChargePolicy.
+var (
+	LateChargePolicy_name = map[int32]string{
+		0: "LATE_CHARGE_POLICY_UNSPECIFIED",
+		1: "LATE_CHARGE_POLICY_KEEP",
+		2: "LATE_CHARGE_POLICY_REFUND",
+	}
+	LateChargePolicy_value = map[string]int32{
+		"LATE_CHARGE_POLICY_UNSPECIFIED": 0,
+		"LATE_CHARGE_POLICY_KEEP":        1,
+		"LATE_CHARGE_POLICY_REFUND":      2,
+	}
+)
+
+func (x LateChargePolicy) Enum() *LateChargePolicy {
+	p := new(LateChargePolicy)
+	*p = x
+	return p
+}
+
+func (x LateChargePolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LateChargePolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_merchant_proto_enumTypes[1].Descriptor()
+}
+
+func (LateChargePolicy) Type() protoreflect.EnumType {
+	return &file_ledger_v1_merchant_proto_enumTypes[1]
+}
+
+func (x LateChargePolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LateChargePolicy.Descriptor instead.
+func (LateChargePolicy) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{1}
+}
+
+// Policies are the merchant's own answers to what the rules leave open.
+type Policies struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// On which days after a number's first attempt it is tried again: 1 to 8 days, rising, the last at most 60.
+	// Empty for 3, 6 and 9.
+	DunningDays   []uint32         `protobuf:"varint,1,rep,packed,name=dunning_days,json=dunningDays,proto3" json:"dunning_days,omitempty"`
+	Chargeback    ChargebackPolicy `protobuf:"varint,2,opt,name=chargeback,proto3,enum=ledger.v1.ChargebackPolicy" json:"chargeback,omitempty"`
+	LateCharge    LateChargePolicy `protobuf:"varint,3,opt,name=late_charge,json=lateCharge,proto3,enum=ledger.v1.LateChargePolicy" json:"late_charge,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policies) Reset() {
+	*x = Policies{}
+	mi := &file_ledger_v1_merchant_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policies) ProtoMessage() {}
+
+func (x *Policies) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_merchant_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policies.ProtoReflect.Descriptor instead.
+func (*Policies) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Policies) GetDunningDays() []uint32 {
+	if x != nil {
+		return x.DunningDays
+	}
+	return nil
+}
+
+func (x *Policies) GetChargeback() ChargebackPolicy {
+	if x != nil {
+		return x.Chargeback
+	}
+	return ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED
+}
+
+func (x *Policies) GetLateCharge() LateChargePolicy {
+	if x != nil {
+		return x.LateCharge
+	}
+	return LateChargePolicy_LATE_CHARGE_POLICY_UNSPECIFIED
+}
+
 // MerchantCreated brings a tenant into being.
 type MerchantCreated struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -29,14 +201,15 @@ type MerchantCreated struct {
 	// IANA zone in which the merchant thinks; "UTC" if none was named.
 	TimeZone string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	// True forces every buyer's GDPR status to 0 in notifications.
-	GdprOff       bool `protobuf:"varint,4,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	GdprOff       bool      `protobuf:"varint,4,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	Policies      *Policies `protobuf:"bytes,5,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MerchantCreated) Reset() {
 	*x = MerchantCreated{}
-	mi := &file_ledger_v1_merchant_proto_msgTypes[0]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -48,7 +221,7 @@ func (x *MerchantCreated) String() string {
 func (*MerchantCreated) ProtoMessage() {}
 
 func (x *MerchantCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_merchant_proto_msgTypes[0]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -61,7 +234,7 @@ func (x *MerchantCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MerchantCreated.ProtoReflect.Descriptor instead.
 func (*MerchantCreated) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{0}
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *MerchantCreated) GetMerchantId() string {
@@ -92,19 +265,27 @@ func (x *MerchantCreated) GetGdprOff() bool {
 	return false
 }
 
+func (x *MerchantCreated) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
 // MerchantChanged replaces a merchant's settings.
 type MerchantChanged struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	TimeZone      string                 `protobuf:"bytes,2,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	GdprOff       bool                   `protobuf:"varint,3,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	Policies      *Policies              `protobuf:"bytes,4,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MerchantChanged) Reset() {
 	*x = MerchantChanged{}
-	mi := &file_ledger_v1_merchant_proto_msgTypes[1]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -116,7 +297,7 @@ func (x *MerchantChanged) String() string {
 func (*MerchantChanged) ProtoMessage() {}
 
 func (x *MerchantChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_merchant_proto_msgTypes[1]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -129,7 +310,7 @@ func (x *MerchantChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MerchantChanged.ProtoReflect.Descriptor instead.
 func (*MerchantChanged) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{1}
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *MerchantChanged) GetName() string {
@@ -153,6 +334,13 @@ func (x *MerchantChanged) GetGdprOff() bool {
 	return false
 }
 
+func (x *MerchantChanged) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
 // Merchant is the tenant: owner of connections, endpoints and subscriptions.
 type Merchant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -160,13 +348,14 @@ type Merchant struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	TimeZone      string                 `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	GdprOff       bool                   `protobuf:"varint,4,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	Policies      *Policies              `protobuf:"bytes,5,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Merchant) Reset() {
 	*x = Merchant{}
-	mi := &file_ledger_v1_merchant_proto_msgTypes[2]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -178,7 +367,7 @@ func (x *Merchant) String() string {
 func (*Merchant) ProtoMessage() {}
 
 func (x *Merchant) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_merchant_proto_msgTypes[2]
+	mi := &file_ledger_v1_merchant_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -191,7 +380,7 @@ func (x *Merchant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Merchant.ProtoReflect.Descriptor instead.
 func (*Merchant) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{2}
+	return file_ledger_v1_merchant_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Merchant) GetMerchantId() string {
@@ -222,27 +411,53 @@ func (x *Merchant) GetGdprOff() bool {
 	return false
 }
 
+func (x *Merchant) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
 var File_ledger_v1_merchant_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_merchant_proto_rawDesc = "" +
 	"\n" +
-	"\x18ledger/v1/merchant.proto\x12\tledger.v1\"~\n" +
+	"\x18ledger/v1/merchant.proto\x12\tledger.v1\"\xa8\x01\n" +
+	"\bPolicies\x12!\n" +
+	"\fdunning_days\x18\x01 \x03(\rR\vdunningDays\x12;\n" +
+	"\n" +
+	"chargeback\x18\x02 \x01(\x0e2\x1b.ledger.v1.ChargebackPolicyR\n" +
+	"chargeback\x12<\n" +
+	"\vlate_charge\x18\x03 \x01(\x0e2\x1b.ledger.v1.LateChargePolicyR\n" +
+	"lateCharge\"\xaf\x01\n" +
 	"\x0fMerchantCreated\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
 	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\x12\x19\n" +
-	"\bgdpr_off\x18\x04 \x01(\bR\agdprOff\"]\n" +
+	"\bgdpr_off\x18\x04 \x01(\bR\agdprOff\x12/\n" +
+	"\bpolicies\x18\x05 \x01(\v2\x13.ledger.v1.PoliciesR\bpolicies\"\x8e\x01\n" +
 	"\x0fMerchantChanged\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12\x19\n" +
-	"\bgdpr_off\x18\x03 \x01(\bR\agdprOff\"w\n" +
+	"\bgdpr_off\x18\x03 \x01(\bR\agdprOff\x12/\n" +
+	"\bpolicies\x18\x04 \x01(\v2\x13.ledger.v1.PoliciesR\bpolicies\"\xa8\x01\n" +
 	"\bMerchant\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
 	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\x12\x19\n" +
-	"\bgdpr_off\x18\x04 \x01(\bR\agdprOffB5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
+	"\bgdpr_off\x18\x04 \x01(\bR\agdprOff\x12/\n" +
+	"\bpolicies\x18\x05 \x01(\v2\x13.ledger.v1.PoliciesR\bpolicies*\x8d\x01\n" +
+	"\x10ChargebackPolicy\x12!\n" +
+	"\x1dCHARGEBACK_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18CHARGEBACK_POLICY_CANCEL\x10\x01\x12\x1a\n" +
+	"\x16CHARGEBACK_POLICY_HOLD\x10\x02\x12\x1c\n" +
+	"\x18CHARGEBACK_POLICY_IGNORE\x10\x03*r\n" +
+	"\x10LateChargePolicy\x12\"\n" +
+	"\x1eLATE_CHARGE_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17LATE_CHARGE_POLICY_KEEP\x10\x01\x12\x1d\n" +
+	"\x19LATE_CHARGE_POLICY_REFUND\x10\x02B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_ledger_v1_merchant_proto_rawDescOnce sync.Once
@@ -256,18 +471,27 @@ func file_ledger_v1_merchant_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_merchant_proto_rawDescData
 }
 
-var file_ledger_v1_merchant_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_ledger_v1_merchant_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ledger_v1_merchant_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_ledger_v1_merchant_proto_goTypes = []any{
-	(*MerchantCreated)(nil), // 0: ledger.v1.MerchantCreated
-	(*MerchantChanged)(nil), // 1: ledger.v1.MerchantChanged
-	(*Merchant)(nil),        // 2: ledger.v1.Merchant
+	(ChargebackPolicy)(0),   // 0: ledger.v1.ChargebackPolicy
+	(LateChargePolicy)(0),   // 1: ledger.v1.LateChargePolicy
+	(*Policies)(nil),        // 2: ledger.v1.Policies
+	(*MerchantCreated)(nil), // 3: ledger.v1.MerchantCreated
+	(*MerchantChanged)(nil), // 4: ledger.v1.MerchantChanged
+	(*Merchant)(nil),        // 5: ledger.v1.Merchant
 }
 var file_ledger_v1_merchant_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: ledger.v1.Policies.chargeback:type_name -> ledger.v1.ChargebackPolicy
+	1, // 1: ledger.v1.Policies.late_charge:type_name -> ledger.v1.LateChargePolicy
+	2, // 2: ledger.v1.MerchantCreated.policies:type_name -> ledger.v1.Policies
+	2, // 3: ledger.v1.MerchantChanged.policies:type_name -> ledger.v1.Policies
+	2, // 4: ledger.v1.Merchant.policies:type_name -> ledger.v1.Policies
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_merchant_proto_init() }
@@ -280,13 +504,14 @@ func file_ledger_v1_merchant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_merchant_proto_rawDesc), len(file_ledger_v1_merchant_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_ledger_v1_merchant_proto_goTypes,
 		DependencyIndexes: file_ledger_v1_merchant_proto_depIdxs,
+		EnumInfos:         file_ledger_v1_merchant_proto_enumTypes,
 		MessageInfos:      file_ledger_v1_merchant_proto_msgTypes,
 	}.Build()
 	File_ledger_v1_merchant_proto = out.File

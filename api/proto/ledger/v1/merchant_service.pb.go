@@ -30,8 +30,10 @@ type CreateMerchantRequest struct {
 	MerchantId string `protobuf:"bytes,2,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
 	Name       string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// IANA zone; "UTC" if empty.
-	TimeZone      string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	GdprOff       bool   `protobuf:"varint,5,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	TimeZone string `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	GdprOff  bool   `protobuf:"varint,5,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	// Absent for the defaults.
+	Policies      *Policies `protobuf:"bytes,6,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -101,14 +103,23 @@ func (x *CreateMerchantRequest) GetGdprOff() bool {
 	return false
 }
 
+func (x *CreateMerchantRequest) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
 // UpdateMerchantRequest replaces a tenant's settings as a whole.
 type UpdateMerchantRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
-	RequestId     string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	TimeZone      string                 `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	GdprOff       bool                   `protobuf:"varint,5,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	TimeZone   string                 `protobuf:"bytes,4,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	GdprOff    bool                   `protobuf:"varint,5,opt,name=gdpr_off,json=gdprOff,proto3" json:"gdpr_off,omitempty"`
+	// Absent for the defaults.
+	Policies      *Policies `protobuf:"bytes,6,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +187,13 @@ func (x *UpdateMerchantRequest) GetGdprOff() bool {
 		return x.GdprOff
 	}
 	return false
+}
+
+func (x *UpdateMerchantRequest) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
 }
 
 // GetMerchantRequest names a tenant.
@@ -288,7 +306,7 @@ var File_ledger_v1_merchant_service_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_merchant_service_proto_rawDesc = "" +
 	"\n" +
-	" ledger/v1/merchant_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/options.proto\"\xa3\x01\n" +
+	" ledger/v1/merchant_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/options.proto\"\xd4\x01\n" +
 	"\x15CreateMerchantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1f\n" +
@@ -296,7 +314,8 @@ const file_ledger_v1_merchant_service_proto_rawDesc = "" +
 	"merchantId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1b\n" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12\x19\n" +
-	"\bgdpr_off\x18\x05 \x01(\bR\agdprOff\"\xa3\x01\n" +
+	"\bgdpr_off\x18\x05 \x01(\bR\agdprOff\x12/\n" +
+	"\bpolicies\x18\x06 \x01(\v2\x13.ledger.v1.PoliciesR\bpolicies\"\xd4\x01\n" +
 	"\x15UpdateMerchantRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -304,7 +323,8 @@ const file_ledger_v1_merchant_service_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1b\n" +
 	"\ttime_zone\x18\x04 \x01(\tR\btimeZone\x12\x19\n" +
-	"\bgdpr_off\x18\x05 \x01(\bR\agdprOff\"5\n" +
+	"\bgdpr_off\x18\x05 \x01(\bR\agdprOff\x12/\n" +
+	"\bpolicies\x18\x06 \x01(\v2\x13.ledger.v1.PoliciesR\bpolicies\"5\n" +
 	"\x12GetMerchantRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\"{\n" +
@@ -335,21 +355,24 @@ var file_ledger_v1_merchant_service_proto_goTypes = []any{
 	(*UpdateMerchantRequest)(nil), // 1: ledger.v1.UpdateMerchantRequest
 	(*GetMerchantRequest)(nil),    // 2: ledger.v1.GetMerchantRequest
 	(*MerchantResponse)(nil),      // 3: ledger.v1.MerchantResponse
-	(*Merchant)(nil),              // 4: ledger.v1.Merchant
+	(*Policies)(nil),              // 4: ledger.v1.Policies
+	(*Merchant)(nil),              // 5: ledger.v1.Merchant
 }
 var file_ledger_v1_merchant_service_proto_depIdxs = []int32{
-	4, // 0: ledger.v1.MerchantResponse.merchant:type_name -> ledger.v1.Merchant
-	0, // 1: ledger.v1.MerchantService.CreateMerchant:input_type -> ledger.v1.CreateMerchantRequest
-	1, // 2: ledger.v1.MerchantService.UpdateMerchant:input_type -> ledger.v1.UpdateMerchantRequest
-	2, // 3: ledger.v1.MerchantService.GetMerchant:input_type -> ledger.v1.GetMerchantRequest
-	3, // 4: ledger.v1.MerchantService.CreateMerchant:output_type -> ledger.v1.MerchantResponse
-	3, // 5: ledger.v1.MerchantService.UpdateMerchant:output_type -> ledger.v1.MerchantResponse
-	4, // 6: ledger.v1.MerchantService.GetMerchant:output_type -> ledger.v1.Merchant
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	4, // 0: ledger.v1.CreateMerchantRequest.policies:type_name -> ledger.v1.Policies
+	4, // 1: ledger.v1.UpdateMerchantRequest.policies:type_name -> ledger.v1.Policies
+	5, // 2: ledger.v1.MerchantResponse.merchant:type_name -> ledger.v1.Merchant
+	0, // 3: ledger.v1.MerchantService.CreateMerchant:input_type -> ledger.v1.CreateMerchantRequest
+	1, // 4: ledger.v1.MerchantService.UpdateMerchant:input_type -> ledger.v1.UpdateMerchantRequest
+	2, // 5: ledger.v1.MerchantService.GetMerchant:input_type -> ledger.v1.GetMerchantRequest
+	3, // 6: ledger.v1.MerchantService.CreateMerchant:output_type -> ledger.v1.MerchantResponse
+	3, // 7: ledger.v1.MerchantService.UpdateMerchant:output_type -> ledger.v1.MerchantResponse
+	5, // 8: ledger.v1.MerchantService.GetMerchant:output_type -> ledger.v1.Merchant
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_merchant_service_proto_init() }

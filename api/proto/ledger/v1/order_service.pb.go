@@ -470,7 +470,9 @@ type GetOrderRequest struct {
 	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
 	OrderId    int64                  `protobuf:"varint,2,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// Wait up to 2 s until the view has seen this position.
-	MinPosition   string `protobuf:"bytes,3,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	MinPosition string `protobuf:"bytes,3,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// As the ledger knew it then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -526,6 +528,13 @@ func (x *GetOrderRequest) GetMinPosition() string {
 	return ""
 }
 
+func (x *GetOrderRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // ListOrdersRequest filters orders; what is left out does not filter.
 type ListOrdersRequest struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -539,9 +548,11 @@ type ListOrdersRequest struct {
 	OccurredFrom *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=occurred_from,json=occurredFrom,proto3" json:"occurred_from,omitempty"`
 	OccurredTo   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=occurred_to,json=occurredTo,proto3" json:"occurred_to,omitempty"`
 	// 1 to 500; 0 means 50.
-	PageSize      int32  `protobuf:"varint,9,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,10,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	MinPosition   string `protobuf:"bytes,11,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	PageSize    int32  `protobuf:"varint,9,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken   string `protobuf:"bytes,10,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	MinPosition string `protobuf:"bytes,11,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// As the ledger knew it then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -651,6 +662,13 @@ func (x *ListOrdersRequest) GetMinPosition() string {
 		return x.MinPosition
 	}
 	return ""
+}
+
+func (x *ListOrdersRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // ListOrdersResponse is a page of orders.
@@ -847,11 +865,13 @@ type ListPayNumbersRequest struct {
 	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	States         []PayNumberState       `protobuf:"varint,3,rep,packed,name=states,proto3,enum=ledger.v1.PayNumberState" json:"states,omitempty"`
 	// Half open, by due_at.
-	DueFrom       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due_from,json=dueFrom,proto3" json:"due_from,omitempty"`
-	DueTo         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due_to,json=dueTo,proto3" json:"due_to,omitempty"`
-	PageSize      int32                  `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string                 `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	MinPosition   string                 `protobuf:"bytes,8,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	DueFrom     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due_from,json=dueFrom,proto3" json:"due_from,omitempty"`
+	DueTo       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due_to,json=dueTo,proto3" json:"due_to,omitempty"`
+	PageSize    int32                  `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken   string                 `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	MinPosition string                 `protobuf:"bytes,8,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// As the ledger knew it then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -940,6 +960,13 @@ func (x *ListPayNumbersRequest) GetMinPosition() string {
 		return x.MinPosition
 	}
 	return ""
+}
+
+func (x *ListPayNumbersRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
 }
 
 // ListPayNumbersResponse is a page of pay numbers, by subscription and number.
@@ -1033,12 +1060,13 @@ const file_ledger_v1_order_service_proto_rawDesc = "" +
 	"\vrecorded_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x19\n" +
 	"\bevent_id\x18\x18 \x01(\tR\aeventId\x12,\n" +
-	"\breturned\x18\x19 \x01(\v2\x10.ledger.v1.MoneyR\breturned\"w\n" +
+	"\breturned\x18\x19 \x01(\v2\x10.ledger.v1.MoneyR\breturned\"\xa8\x01\n" +
 	"\x0fGetOrderRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x19\n" +
 	"\border_id\x18\x02 \x01(\x03R\aorderId\x12(\n" +
-	"\fmin_position\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\"\xdf\x03\n" +
+	"\fmin_position\x18\x03 \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\x12/\n" +
+	"\x05as_of\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x90\x04\n" +
 	"\x11ListOrdersRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
@@ -1054,7 +1082,8 @@ const file_ledger_v1_order_service_proto_rawDesc = "" +
 	"\n" +
 	"page_token\x18\n" +
 	" \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\x12(\n" +
-	"\fmin_position\x18\v \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\"f\n" +
+	"\fmin_position\x18\v \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\x12/\n" +
+	"\x05as_of\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"f\n" +
 	"\x12ListOrdersResponse\x12(\n" +
 	"\x06orders\x18\x01 \x03(\v2\x10.ledger.v1.OrderR\x06orders\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf7\x03\n" +
@@ -1073,7 +1102,7 @@ const file_ledger_v1_order_service_proto_rawDesc = "" +
 	"\apaid_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x06paidAt\x12\x19\n" +
 	"\border_id\x18\v \x01(\x03R\aorderId\x12!\n" +
-	"\fdecline_code\x18\f \x01(\tR\vdeclineCode\"\xeb\x02\n" +
+	"\fdecline_code\x18\f \x01(\tR\vdeclineCode\"\x9c\x03\n" +
 	"\x15ListPayNumbersRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
@@ -1084,7 +1113,8 @@ const file_ledger_v1_order_service_proto_rawDesc = "" +
 	"\tpage_size\x18\x06 \x01(\x05R\bpageSize\x12$\n" +
 	"\n" +
 	"page_token\x18\a \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\x12(\n" +
-	"\fmin_position\x18\b \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\"w\n" +
+	"\fmin_position\x18\b \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\x12/\n" +
+	"\x05as_of\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"w\n" +
 	"\x16ListPayNumbersResponse\x125\n" +
 	"\vpay_numbers\x18\x01 \x03(\v2\x14.ledger.v1.PayNumberR\n" +
 	"payNumbers\x12&\n" +
@@ -1162,30 +1192,33 @@ var file_ledger_v1_order_service_proto_depIdxs = []int32{
 	13, // 5: ledger.v1.Order.occurred_at:type_name -> google.protobuf.Timestamp
 	13, // 6: ledger.v1.Order.recorded_at:type_name -> google.protobuf.Timestamp
 	11, // 7: ledger.v1.Order.returned:type_name -> ledger.v1.Money
-	0,  // 8: ledger.v1.ListOrdersRequest.types:type_name -> ledger.v1.OrderType
-	13, // 9: ledger.v1.ListOrdersRequest.occurred_from:type_name -> google.protobuf.Timestamp
-	13, // 10: ledger.v1.ListOrdersRequest.occurred_to:type_name -> google.protobuf.Timestamp
-	3,  // 11: ledger.v1.ListOrdersResponse.orders:type_name -> ledger.v1.Order
-	2,  // 12: ledger.v1.PayNumber.state:type_name -> ledger.v1.PayNumberState
-	10, // 13: ledger.v1.PayNumber.amounts:type_name -> ledger.v1.Amounts
-	13, // 14: ledger.v1.PayNumber.due_at:type_name -> google.protobuf.Timestamp
-	13, // 15: ledger.v1.PayNumber.next_attempt_at:type_name -> google.protobuf.Timestamp
-	13, // 16: ledger.v1.PayNumber.paid_at:type_name -> google.protobuf.Timestamp
-	2,  // 17: ledger.v1.ListPayNumbersRequest.states:type_name -> ledger.v1.PayNumberState
-	13, // 18: ledger.v1.ListPayNumbersRequest.due_from:type_name -> google.protobuf.Timestamp
-	13, // 19: ledger.v1.ListPayNumbersRequest.due_to:type_name -> google.protobuf.Timestamp
-	7,  // 20: ledger.v1.ListPayNumbersResponse.pay_numbers:type_name -> ledger.v1.PayNumber
-	4,  // 21: ledger.v1.OrderService.GetOrder:input_type -> ledger.v1.GetOrderRequest
-	5,  // 22: ledger.v1.OrderService.ListOrders:input_type -> ledger.v1.ListOrdersRequest
-	8,  // 23: ledger.v1.OrderService.ListPayNumbers:input_type -> ledger.v1.ListPayNumbersRequest
-	3,  // 24: ledger.v1.OrderService.GetOrder:output_type -> ledger.v1.Order
-	6,  // 25: ledger.v1.OrderService.ListOrders:output_type -> ledger.v1.ListOrdersResponse
-	9,  // 26: ledger.v1.OrderService.ListPayNumbers:output_type -> ledger.v1.ListPayNumbersResponse
-	24, // [24:27] is the sub-list for method output_type
-	21, // [21:24] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	13, // 8: ledger.v1.GetOrderRequest.as_of:type_name -> google.protobuf.Timestamp
+	0,  // 9: ledger.v1.ListOrdersRequest.types:type_name -> ledger.v1.OrderType
+	13, // 10: ledger.v1.ListOrdersRequest.occurred_from:type_name -> google.protobuf.Timestamp
+	13, // 11: ledger.v1.ListOrdersRequest.occurred_to:type_name -> google.protobuf.Timestamp
+	13, // 12: ledger.v1.ListOrdersRequest.as_of:type_name -> google.protobuf.Timestamp
+	3,  // 13: ledger.v1.ListOrdersResponse.orders:type_name -> ledger.v1.Order
+	2,  // 14: ledger.v1.PayNumber.state:type_name -> ledger.v1.PayNumberState
+	10, // 15: ledger.v1.PayNumber.amounts:type_name -> ledger.v1.Amounts
+	13, // 16: ledger.v1.PayNumber.due_at:type_name -> google.protobuf.Timestamp
+	13, // 17: ledger.v1.PayNumber.next_attempt_at:type_name -> google.protobuf.Timestamp
+	13, // 18: ledger.v1.PayNumber.paid_at:type_name -> google.protobuf.Timestamp
+	2,  // 19: ledger.v1.ListPayNumbersRequest.states:type_name -> ledger.v1.PayNumberState
+	13, // 20: ledger.v1.ListPayNumbersRequest.due_from:type_name -> google.protobuf.Timestamp
+	13, // 21: ledger.v1.ListPayNumbersRequest.due_to:type_name -> google.protobuf.Timestamp
+	13, // 22: ledger.v1.ListPayNumbersRequest.as_of:type_name -> google.protobuf.Timestamp
+	7,  // 23: ledger.v1.ListPayNumbersResponse.pay_numbers:type_name -> ledger.v1.PayNumber
+	4,  // 24: ledger.v1.OrderService.GetOrder:input_type -> ledger.v1.GetOrderRequest
+	5,  // 25: ledger.v1.OrderService.ListOrders:input_type -> ledger.v1.ListOrdersRequest
+	8,  // 26: ledger.v1.OrderService.ListPayNumbers:input_type -> ledger.v1.ListPayNumbersRequest
+	3,  // 27: ledger.v1.OrderService.GetOrder:output_type -> ledger.v1.Order
+	6,  // 28: ledger.v1.OrderService.ListOrders:output_type -> ledger.v1.ListOrdersResponse
+	9,  // 29: ledger.v1.OrderService.ListPayNumbers:output_type -> ledger.v1.ListPayNumbersResponse
+	27, // [27:30] is the sub-list for method output_type
+	24, // [24:27] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_order_service_proto_init() }

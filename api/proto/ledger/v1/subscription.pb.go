@@ -318,6 +318,114 @@ func (CancelReason) EnumDescriptor() ([]byte, []int) {
 	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{4}
 }
 
+// ChargedBy is who runs a subscription's schedule.
+type ChargedBy int32
+
+const (
+	// As LEDGER.
+	ChargedBy_CHARGED_BY_UNSPECIFIED ChargedBy = 0
+	ChargedBy_CHARGED_BY_LEDGER      ChargedBy = 1
+	// The gateway charges by itself and the ledger takes note: no renewal, no dunning.
+	ChargedBy_CHARGED_BY_GATEWAY ChargedBy = 2
+)
+
+// Enum value maps for ChargedBy.
+var (
+	ChargedBy_name = map[int32]string{
+		0: "CHARGED_BY_UNSPECIFIED",
+		1: "CHARGED_BY_LEDGER",
+		2: "CHARGED_BY_GATEWAY",
+	}
+	ChargedBy_value = map[string]int32{
+		"CHARGED_BY_UNSPECIFIED": 0,
+		"CHARGED_BY_LEDGER":      1,
+		"CHARGED_BY_GATEWAY":     2,
+	}
+)
+
+func (x ChargedBy) Enum() *ChargedBy {
+	p := new(ChargedBy)
+	*p = x
+	return p
+}
+
+func (x ChargedBy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChargedBy) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_subscription_proto_enumTypes[5].Descriptor()
+}
+
+func (ChargedBy) Type() protoreflect.EnumType {
+	return &file_ledger_v1_subscription_proto_enumTypes[5]
+}
+
+func (x ChargedBy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChargedBy.Descriptor instead.
+func (ChargedBy) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{5}
+}
+
+// ImportState is where in its life a subscription is when it is taken over. Only a living one is.
+type ImportState int32
+
+const (
+	ImportState_IMPORT_STATE_UNSPECIFIED ImportState = 0
+	ImportState_IMPORT_STATE_TRIALING    ImportState = 1
+	ImportState_IMPORT_STATE_ACTIVE      ImportState = 2
+	ImportState_IMPORT_STATE_PAST_DUE    ImportState = 3
+	ImportState_IMPORT_STATE_PAUSED      ImportState = 4
+)
+
+// Enum value maps for ImportState.
+var (
+	ImportState_name = map[int32]string{
+		0: "IMPORT_STATE_UNSPECIFIED",
+		1: "IMPORT_STATE_TRIALING",
+		2: "IMPORT_STATE_ACTIVE",
+		3: "IMPORT_STATE_PAST_DUE",
+		4: "IMPORT_STATE_PAUSED",
+	}
+	ImportState_value = map[string]int32{
+		"IMPORT_STATE_UNSPECIFIED": 0,
+		"IMPORT_STATE_TRIALING":    1,
+		"IMPORT_STATE_ACTIVE":      2,
+		"IMPORT_STATE_PAST_DUE":    3,
+		"IMPORT_STATE_PAUSED":      4,
+	}
+)
+
+func (x ImportState) Enum() *ImportState {
+	p := new(ImportState)
+	*p = x
+	return p
+}
+
+func (x ImportState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportState) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_subscription_proto_enumTypes[6].Descriptor()
+}
+
+func (ImportState) Type() protoreflect.EnumType {
+	return &file_ledger_v1_subscription_proto_enumTypes[6]
+}
+
+func (x ImportState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportState.Descriptor instead.
+func (ImportState) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{6}
+}
+
 // DisputeOutcome is how a dispute ended.
 type DisputeOutcome int32
 
@@ -356,11 +464,11 @@ func (x DisputeOutcome) String() string {
 }
 
 func (DisputeOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_ledger_v1_subscription_proto_enumTypes[5].Descriptor()
+	return file_ledger_v1_subscription_proto_enumTypes[7].Descriptor()
 }
 
 func (DisputeOutcome) Type() protoreflect.EnumType {
-	return &file_ledger_v1_subscription_proto_enumTypes[5]
+	return &file_ledger_v1_subscription_proto_enumTypes[7]
 }
 
 func (x DisputeOutcome) Number() protoreflect.EnumNumber {
@@ -369,7 +477,7 @@ func (x DisputeOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use DisputeOutcome.Descriptor instead.
 func (DisputeOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{5}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{7}
 }
 
 // Terms are what was sold. They are frozen when the subscription starts.
@@ -995,6 +1103,59 @@ func (x *Tracking) GetJv() string {
 	return ""
 }
 
+// Pair is a caller's own word about a subscription.
+type Pair struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pair) Reset() {
+	*x = Pair{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pair) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pair) ProtoMessage() {}
+
+func (x *Pair) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pair.ProtoReflect.Descriptor instead.
+func (*Pair) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Pair) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Pair) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // PaymentMethod is what the gateway stored to charge again.
 type PaymentMethod struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1011,7 +1172,7 @@ type PaymentMethod struct {
 
 func (x *PaymentMethod) Reset() {
 	*x = PaymentMethod{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[7]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1184,7 @@ func (x *PaymentMethod) String() string {
 func (*PaymentMethod) ProtoMessage() {}
 
 func (x *PaymentMethod) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[7]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1197,7 @@ func (x *PaymentMethod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentMethod.ProtoReflect.Descriptor instead.
 func (*PaymentMethod) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{7}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PaymentMethod) GetReference() string {
@@ -1078,7 +1239,7 @@ type NextAction struct {
 
 func (x *NextAction) Reset() {
 	*x = NextAction{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[8]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1251,7 @@ func (x *NextAction) String() string {
 func (*NextAction) ProtoMessage() {}
 
 func (x *NextAction) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[8]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1264,7 @@ func (x *NextAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextAction.ProtoReflect.Descriptor instead.
 func (*NextAction) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{8}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NextAction) GetRedirectUrl() string {
@@ -1141,13 +1302,15 @@ type SubscriptionStarted struct {
 	Urls               *Urls     `protobuf:"bytes,13,opt,name=urls,proto3" json:"urls,omitempty"`
 	ExternalRef        string    `protobuf:"bytes,14,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
 	Tracking           *Tracking `protobuf:"bytes,15,opt,name=tracking,proto3" json:"tracking,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The caller's own pairs, by key; the ledger only keeps them.
+	Metadata      []*Pair `protobuf:"bytes,16,rep,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscriptionStarted) Reset() {
 	*x = SubscriptionStarted{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[9]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1322,7 @@ func (x *SubscriptionStarted) String() string {
 func (*SubscriptionStarted) ProtoMessage() {}
 
 func (x *SubscriptionStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[9]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1335,7 @@ func (x *SubscriptionStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionStarted.ProtoReflect.Descriptor instead.
 func (*SubscriptionStarted) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{9}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SubscriptionStarted) GetMerchantId() string {
@@ -1280,6 +1443,506 @@ func (x *SubscriptionStarted) GetTracking() *Tracking {
 	return nil
 }
 
+func (x *SubscriptionStarted) GetMetadata() []*Pair {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+// SubscriptionImported takes over a subscription that began elsewhere. It charges, posts and tells nothing.
+type SubscriptionImported struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The subscription's number; its orders are number x 10,000 + ordinal.
+	Number       int64  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	BuyerId      string `protobuf:"bytes,4,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	Buyer        *Buyer `protobuf:"bytes,5,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	Terms        *Terms `protobuf:"bytes,6,opt,name=terms,proto3" json:"terms,omitempty"`
+	ConnectionId string `protobuf:"bytes,7,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Gateway      string `protobuf:"bytes,8,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Processor    string `protobuf:"bytes,9,opt,name=processor,proto3" json:"processor,omitempty"`
+	Mode         Mode   `protobuf:"varint,10,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
+	// What the gateway stored; absent if the gateway runs the schedule by an agreement of its own.
+	Method      *PaymentMethod `protobuf:"bytes,11,opt,name=method,proto3" json:"method,omitempty"`
+	Quantity    uint32         `protobuf:"varint,12,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	ExternalRef string         `protobuf:"bytes,13,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
+	Tracking    *Tracking      `protobuf:"bytes,14,opt,name=tracking,proto3" json:"tracking,omitempty"`
+	Metadata    []*Pair        `protobuf:"bytes,15,rep,name=metadata,proto3" json:"metadata,omitempty"`
+	State       ImportState    `protobuf:"varint,16,opt,name=state,proto3,enum=ledger.v1.ImportState" json:"state,omitempty"`
+	// The highest pay number that is paid; the next one is due at next_due.
+	PaidNumber uint32                 `protobuf:"varint,17,opt,name=paid_number,json=paidNumber,proto3" json:"paid_number,omitempty"`
+	NextDue    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
+	// Due instants are anchor + k periods.
+	Anchor *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=anchor,proto3" json:"anchor,omitempty"`
+	// The first order's id in the system it comes from.
+	ForeignFirstOrderId string    `protobuf:"bytes,20,opt,name=foreign_first_order_id,json=foreignFirstOrderId,proto3" json:"foreign_first_order_id,omitempty"`
+	ChargedBy           ChargedBy `protobuf:"varint,21,opt,name=charged_by,json=chargedBy,proto3,enum=ledger.v1.ChargedBy" json:"charged_by,omitempty"`
+	// When the first payment was made.
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionImported) Reset() {
+	*x = SubscriptionImported{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionImported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionImported) ProtoMessage() {}
+
+func (x *SubscriptionImported) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionImported.ProtoReflect.Descriptor instead.
+func (*SubscriptionImported) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SubscriptionImported) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SubscriptionImported) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetBuyer() *Buyer {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetTerms() *Terms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetProcessor() string {
+	if x != nil {
+		return x.Processor
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_UNSPECIFIED
+}
+
+func (x *SubscriptionImported) GetMethod() *PaymentMethod {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetQuantity() uint32 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *SubscriptionImported) GetExternalRef() string {
+	if x != nil {
+		return x.ExternalRef
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetTracking() *Tracking {
+	if x != nil {
+		return x.Tracking
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetMetadata() []*Pair {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetState() ImportState {
+	if x != nil {
+		return x.State
+	}
+	return ImportState_IMPORT_STATE_UNSPECIFIED
+}
+
+func (x *SubscriptionImported) GetPaidNumber() uint32 {
+	if x != nil {
+		return x.PaidNumber
+	}
+	return 0
+}
+
+func (x *SubscriptionImported) GetNextDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDue
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetAnchor() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Anchor
+	}
+	return nil
+}
+
+func (x *SubscriptionImported) GetForeignFirstOrderId() string {
+	if x != nil {
+		return x.ForeignFirstOrderId
+	}
+	return ""
+}
+
+func (x *SubscriptionImported) GetChargedBy() ChargedBy {
+	if x != nil {
+		return x.ChargedBy
+	}
+	return ChargedBy_CHARGED_BY_UNSPECIFIED
+}
+
+func (x *SubscriptionImported) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+// TermsChanged replaces what is asked for, from a pay number on. A running coupon ends with it.
+type TermsChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FromPayNumber uint32                 `protobuf:"varint,1,opt,name=from_pay_number,json=fromPayNumber,proto3" json:"from_pay_number,omitempty"`
+	Amounts       *Amounts               `protobuf:"bytes,2,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	// Where the buyer's consent can be found.
+	ConsentReference string `protobuf:"bytes,3,opt,name=consent_reference,json=consentReference,proto3" json:"consent_reference,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *TermsChanged) Reset() {
+	*x = TermsChanged{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TermsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TermsChanged) ProtoMessage() {}
+
+func (x *TermsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TermsChanged.ProtoReflect.Descriptor instead.
+func (*TermsChanged) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *TermsChanged) GetFromPayNumber() uint32 {
+	if x != nil {
+		return x.FromPayNumber
+	}
+	return 0
+}
+
+func (x *TermsChanged) GetAmounts() *Amounts {
+	if x != nil {
+		return x.Amounts
+	}
+	return nil
+}
+
+func (x *TermsChanged) GetConsentReference() string {
+	if x != nil {
+		return x.ConsentReference
+	}
+	return ""
+}
+
+// PaymentMethodReplaced says that the buyer gave another method. It is charged from here on; until the gateway has
+// stored it, it is known by its one-time token only.
+type PaymentMethodReplaced struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the replacements from 1.
+	Replacement        uint32 `protobuf:"varint,1,opt,name=replacement,proto3" json:"replacement,omitempty"`
+	PaymentMethodToken string `protobuf:"bytes,2,opt,name=payment_method_token,json=paymentMethodToken,proto3" json:"payment_method_token,omitempty"`
+	// The account through which it is charged, which may be another one than before.
+	ConnectionId string `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Gateway      string `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	Processor    string `protobuf:"bytes,5,opt,name=processor,proto3" json:"processor,omitempty"`
+	// The key under which the gateway is asked to store it.
+	Key string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
+	// True if a past-due payment is charged with it in the same append, which stores it as well.
+	Charged       bool `protobuf:"varint,7,opt,name=charged,proto3" json:"charged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentMethodReplaced) Reset() {
+	*x = PaymentMethodReplaced{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentMethodReplaced) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentMethodReplaced) ProtoMessage() {}
+
+func (x *PaymentMethodReplaced) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentMethodReplaced.ProtoReflect.Descriptor instead.
+func (*PaymentMethodReplaced) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *PaymentMethodReplaced) GetReplacement() uint32 {
+	if x != nil {
+		return x.Replacement
+	}
+	return 0
+}
+
+func (x *PaymentMethodReplaced) GetPaymentMethodToken() string {
+	if x != nil {
+		return x.PaymentMethodToken
+	}
+	return ""
+}
+
+func (x *PaymentMethodReplaced) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *PaymentMethodReplaced) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *PaymentMethodReplaced) GetProcessor() string {
+	if x != nil {
+		return x.Processor
+	}
+	return ""
+}
+
+func (x *PaymentMethodReplaced) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PaymentMethodReplaced) GetCharged() bool {
+	if x != nil {
+		return x.Charged
+	}
+	return false
+}
+
+// PaymentMethodStored says under which reference the gateway stored a replaced method.
+type PaymentMethodStored struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replacement   uint32                 `protobuf:"varint,1,opt,name=replacement,proto3" json:"replacement,omitempty"`
+	Method        *PaymentMethod         `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentMethodStored) Reset() {
+	*x = PaymentMethodStored{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentMethodStored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentMethodStored) ProtoMessage() {}
+
+func (x *PaymentMethodStored) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentMethodStored.ProtoReflect.Descriptor instead.
+func (*PaymentMethodStored) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PaymentMethodStored) GetReplacement() uint32 {
+	if x != nil {
+		return x.Replacement
+	}
+	return 0
+}
+
+func (x *PaymentMethodStored) GetMethod() *PaymentMethod {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+// PaymentMethodRefused says that the gateway did not take a replaced method. The one before it counts again.
+type PaymentMethodRefused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replacement   uint32                 `protobuf:"varint,1,opt,name=replacement,proto3" json:"replacement,omitempty"`
+	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentMethodRefused) Reset() {
+	*x = PaymentMethodRefused{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentMethodRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentMethodRefused) ProtoMessage() {}
+
+func (x *PaymentMethodRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentMethodRefused.ProtoReflect.Descriptor instead.
+func (*PaymentMethodRefused) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PaymentMethodRefused) GetReplacement() uint32 {
+	if x != nil {
+		return x.Replacement
+	}
+	return 0
+}
+
+func (x *PaymentMethodRefused) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *PaymentMethodRefused) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // BuyerUpdated replaces what is known of the buyer from here on.
 type BuyerUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1291,7 +1954,7 @@ type BuyerUpdated struct {
 
 func (x *BuyerUpdated) Reset() {
 	*x = BuyerUpdated{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[10]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1966,7 @@ func (x *BuyerUpdated) String() string {
 func (*BuyerUpdated) ProtoMessage() {}
 
 func (x *BuyerUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[10]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1979,7 @@ func (x *BuyerUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuyerUpdated.ProtoReflect.Descriptor instead.
 func (*BuyerUpdated) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{10}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BuyerUpdated) GetBuyerId() string {
@@ -1348,14 +2011,16 @@ type PaymentRequested struct {
 	Key          string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
 	ConnectionId string `protobuf:"bytes,7,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	// The stored method that is charged; absent while none is stored.
-	Method        *PaymentMethod `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	Method *PaymentMethod `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
+	// The days of the re-attempts, counted from the number's first attempt; only on that one. Empty for 3, 6 and 9.
+	DunningDays   []uint32 `protobuf:"varint,9,rep,packed,name=dunning_days,json=dunningDays,proto3" json:"dunning_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PaymentRequested) Reset() {
 	*x = PaymentRequested{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[11]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +2032,7 @@ func (x *PaymentRequested) String() string {
 func (*PaymentRequested) ProtoMessage() {}
 
 func (x *PaymentRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[11]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +2045,7 @@ func (x *PaymentRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentRequested.ProtoReflect.Descriptor instead.
 func (*PaymentRequested) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{11}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PaymentRequested) GetPayNumber() uint32 {
@@ -1439,6 +2104,13 @@ func (x *PaymentRequested) GetMethod() *PaymentMethod {
 	return nil
 }
 
+func (x *PaymentRequested) GetDunningDays() []uint32 {
+	if x != nil {
+		return x.DunningDays
+	}
+	return nil
+}
+
 // PaymentPending says that the gateway has taken the attempt and will decide later.
 type PaymentPending struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1453,7 +2125,7 @@ type PaymentPending struct {
 
 func (x *PaymentPending) Reset() {
 	*x = PaymentPending{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[12]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +2137,7 @@ func (x *PaymentPending) String() string {
 func (*PaymentPending) ProtoMessage() {}
 
 func (x *PaymentPending) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[12]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +2150,7 @@ func (x *PaymentPending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentPending.ProtoReflect.Descriptor instead.
 func (*PaymentPending) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{12}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PaymentPending) GetPayNumber() uint32 {
@@ -1538,14 +2210,16 @@ type PaymentSucceeded struct {
 	// The next payment's due instant; absent if none is left.
 	NextDue *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
 	// Until when the buyer is entitled; absent for ever.
-	PaidThrough   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
+	PaidThrough *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PaymentSucceeded) Reset() {
 	*x = PaymentSucceeded{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[13]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +2231,7 @@ func (x *PaymentSucceeded) String() string {
 func (*PaymentSucceeded) ProtoMessage() {}
 
 func (x *PaymentSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[13]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +2244,7 @@ func (x *PaymentSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentSucceeded.ProtoReflect.Descriptor instead.
 func (*PaymentSucceeded) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{13}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PaymentSucceeded) GetOrderId() int64 {
@@ -1664,6 +2338,13 @@ func (x *PaymentSucceeded) GetPaidThrough() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *PaymentSucceeded) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // PaymentDeclined makes the order of a failed payment.
 type PaymentDeclined struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1682,13 +2363,15 @@ type PaymentDeclined struct {
 	// When the ledger tries again by itself; absent if it does not.
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	Method        *PaymentMethod         `protobuf:"bytes,13,opt,name=method,proto3" json:"method,omitempty"`
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PaymentDeclined) Reset() {
 	*x = PaymentDeclined{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[14]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +2383,7 @@ func (x *PaymentDeclined) String() string {
 func (*PaymentDeclined) ProtoMessage() {}
 
 func (x *PaymentDeclined) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[14]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +2396,7 @@ func (x *PaymentDeclined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentDeclined.ProtoReflect.Descriptor instead.
 func (*PaymentDeclined) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{14}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PaymentDeclined) GetOrderId() int64 {
@@ -1807,6 +2490,13 @@ func (x *PaymentDeclined) GetMethod() *PaymentMethod {
 	return nil
 }
 
+func (x *PaymentDeclined) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // PaymentUnknown says that nobody knows whether the attempt charged. It blocks the pay number until proof.
 type PaymentUnknown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1820,7 +2510,7 @@ type PaymentUnknown struct {
 
 func (x *PaymentUnknown) Reset() {
 	*x = PaymentUnknown{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[15]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2522,7 @@ func (x *PaymentUnknown) String() string {
 func (*PaymentUnknown) ProtoMessage() {}
 
 func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[15]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2535,7 @@ func (x *PaymentUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentUnknown.ProtoReflect.Descriptor instead.
 func (*PaymentUnknown) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{15}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PaymentUnknown) GetPayNumber() uint32 {
@@ -1890,7 +2580,7 @@ type PaymentNotCharged struct {
 
 func (x *PaymentNotCharged) Reset() {
 	*x = PaymentNotCharged{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[16]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2592,7 @@ func (x *PaymentNotCharged) String() string {
 func (*PaymentNotCharged) ProtoMessage() {}
 
 func (x *PaymentNotCharged) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[16]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2605,7 @@ func (x *PaymentNotCharged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentNotCharged.ProtoReflect.Descriptor instead.
 func (*PaymentNotCharged) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{16}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PaymentNotCharged) GetPayNumber() uint32 {
@@ -1956,13 +2646,17 @@ type LateChargeObserved struct {
 	NextDue         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
 	PaidThrough     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
 	Settled         *Money                 `protobuf:"bytes,13,opt,name=settled,proto3" json:"settled,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The subscription had ended before.
+	Ended         bool `protobuf:"varint,15,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LateChargeObserved) Reset() {
 	*x = LateChargeObserved{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[17]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2668,7 @@ func (x *LateChargeObserved) String() string {
 func (*LateChargeObserved) ProtoMessage() {}
 
 func (x *LateChargeObserved) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[17]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2681,7 @@ func (x *LateChargeObserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LateChargeObserved.ProtoReflect.Descriptor instead.
 func (*LateChargeObserved) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{17}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LateChargeObserved) GetOrderId() int64 {
@@ -2081,6 +2775,20 @@ func (x *LateChargeObserved) GetSettled() *Money {
 	return nil
 }
 
+func (x *LateChargeObserved) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *LateChargeObserved) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
 // DuplicateChargeObserved is a second capture for a number that is paid. It is returned, never sold twice.
 type DuplicateChargeObserved struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -2091,13 +2799,14 @@ type DuplicateChargeObserved struct {
 	ConnectionId string                 `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	// The key under which it is returned.
 	RefundKey     string `protobuf:"bytes,6,opt,name=refund_key,json=refundKey,proto3" json:"refund_key,omitempty"`
+	Fee           *Money `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DuplicateChargeObserved) Reset() {
 	*x = DuplicateChargeObserved{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[18]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2818,7 @@ func (x *DuplicateChargeObserved) String() string {
 func (*DuplicateChargeObserved) ProtoMessage() {}
 
 func (x *DuplicateChargeObserved) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[18]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2831,7 @@ func (x *DuplicateChargeObserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DuplicateChargeObserved.ProtoReflect.Descriptor instead.
 func (*DuplicateChargeObserved) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{18}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DuplicateChargeObserved) GetPayNumber() uint32 {
@@ -2167,6 +2876,13 @@ func (x *DuplicateChargeObserved) GetRefundKey() string {
 	return ""
 }
 
+func (x *DuplicateChargeObserved) GetFee() *Money {
+	if x != nil {
+		return x.Fee
+	}
+	return nil
+}
+
 // DuplicateChargeReturned says that a second capture went back to the buyer.
 type DuplicateChargeReturned struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2174,13 +2890,15 @@ type DuplicateChargeReturned struct {
 	Attempt         uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	RefundReference string                 `protobuf:"bytes,3,opt,name=refund_reference,json=refundReference,proto3" json:"refund_reference,omitempty"`
 	Amount          *Money                 `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DuplicateChargeReturned) Reset() {
 	*x = DuplicateChargeReturned{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[19]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2910,7 @@ func (x *DuplicateChargeReturned) String() string {
 func (*DuplicateChargeReturned) ProtoMessage() {}
 
 func (x *DuplicateChargeReturned) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[19]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2923,7 @@ func (x *DuplicateChargeReturned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DuplicateChargeReturned.ProtoReflect.Descriptor instead.
 func (*DuplicateChargeReturned) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{19}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DuplicateChargeReturned) GetPayNumber() uint32 {
@@ -2236,21 +2954,32 @@ func (x *DuplicateChargeReturned) GetAmount() *Money {
 	return nil
 }
 
+func (x *DuplicateChargeReturned) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // AmountMismatchObserved is a charge of another amount or currency than was asked for. It blocks the subscription.
 type AmountMismatchObserved struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	PayNumber     uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Reference     string                 `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
-	Expected      *Money                 `protobuf:"bytes,4,opt,name=expected,proto3" json:"expected,omitempty"`
-	Charged       *Money                 `protobuf:"bytes,5,opt,name=charged,proto3" json:"charged,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PayNumber uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Reference string                 `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
+	Expected  *Money                 `protobuf:"bytes,4,opt,name=expected,proto3" json:"expected,omitempty"`
+	Charged   *Money                 `protobuf:"bytes,5,opt,name=charged,proto3" json:"charged,omitempty"`
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId string `protobuf:"bytes,6,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// What the gateway kept, and what it settles, as in PaymentSucceeded.
+	Fee           *Money `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AmountMismatchObserved) Reset() {
 	*x = AmountMismatchObserved{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[20]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2991,7 @@ func (x *AmountMismatchObserved) String() string {
 func (*AmountMismatchObserved) ProtoMessage() {}
 
 func (x *AmountMismatchObserved) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[20]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +3004,7 @@ func (x *AmountMismatchObserved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AmountMismatchObserved.ProtoReflect.Descriptor instead.
 func (*AmountMismatchObserved) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{20}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AmountMismatchObserved) GetPayNumber() uint32 {
@@ -2313,6 +3042,311 @@ func (x *AmountMismatchObserved) GetCharged() *Money {
 	return nil
 }
 
+func (x *AmountMismatchObserved) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *AmountMismatchObserved) GetFee() *Money {
+	if x != nil {
+		return x.Fee
+	}
+	return nil
+}
+
+// MismatchResolved says that a charge of another amount went back to the buyer: the number can be charged again.
+type MismatchResolved struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	PayNumber uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The gateway's id of the return.
+	Reference     string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
+	Amount        *Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
+	ConnectionId  string `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MismatchResolved) Reset() {
+	*x = MismatchResolved{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MismatchResolved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MismatchResolved) ProtoMessage() {}
+
+func (x *MismatchResolved) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MismatchResolved.ProtoReflect.Descriptor instead.
+func (*MismatchResolved) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *MismatchResolved) GetPayNumber() uint32 {
+	if x != nil {
+		return x.PayNumber
+	}
+	return 0
+}
+
+func (x *MismatchResolved) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *MismatchResolved) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *MismatchResolved) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *MismatchResolved) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+// PaymentObserved is a payment that the gateway took without being asked: a schedule that it runs. It makes the order
+// of a sale or a rebill.
+type PaymentObserved struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	OrderId         int64                  `protobuf:"varint,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	PayNumber       uint32                 `protobuf:"varint,2,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Amounts         *Amounts               `protobuf:"bytes,3,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	Reference       string                 `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	Fee             *Money                 `protobuf:"bytes,5,opt,name=fee,proto3" json:"fee,omitempty"`
+	Settled         *Money                 `protobuf:"bytes,6,opt,name=settled,proto3" json:"settled,omitempty"`
+	Method          *PaymentMethod         `protobuf:"bytes,7,opt,name=method,proto3" json:"method,omitempty"`
+	OriginalOrderId int64                  `protobuf:"varint,8,opt,name=original_order_id,json=originalOrderId,proto3" json:"original_order_id,omitempty"`
+	PaymentsLeft    uint32                 `protobuf:"varint,9,opt,name=payments_left,json=paymentsLeft,proto3" json:"payments_left,omitempty"`
+	NextDue         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
+	PaidThrough     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
+	ConnectionId    string                 `protobuf:"bytes,12,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The subscription had ended before.
+	Ended         bool `protobuf:"varint,13,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentObserved) Reset() {
+	*x = PaymentObserved{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentObserved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentObserved) ProtoMessage() {}
+
+func (x *PaymentObserved) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentObserved.ProtoReflect.Descriptor instead.
+func (*PaymentObserved) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PaymentObserved) GetOrderId() int64 {
+	if x != nil {
+		return x.OrderId
+	}
+	return 0
+}
+
+func (x *PaymentObserved) GetPayNumber() uint32 {
+	if x != nil {
+		return x.PayNumber
+	}
+	return 0
+}
+
+func (x *PaymentObserved) GetAmounts() *Amounts {
+	if x != nil {
+		return x.Amounts
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *PaymentObserved) GetFee() *Money {
+	if x != nil {
+		return x.Fee
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetSettled() *Money {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetMethod() *PaymentMethod {
+	if x != nil {
+		return x.Method
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetOriginalOrderId() int64 {
+	if x != nil {
+		return x.OriginalOrderId
+	}
+	return 0
+}
+
+func (x *PaymentObserved) GetPaymentsLeft() uint32 {
+	if x != nil {
+		return x.PaymentsLeft
+	}
+	return 0
+}
+
+func (x *PaymentObserved) GetNextDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDue
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetPaidThrough() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PaidThrough
+	}
+	return nil
+}
+
+func (x *PaymentObserved) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *PaymentObserved) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+// PaymentRescheduled moves the next due instant, the anchor, or both.
+type PaymentRescheduled struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	NextDue     *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
+	Anchor      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=anchor,proto3" json:"anchor,omitempty"`
+	PreviousDue *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=previous_due,json=previousDue,proto3" json:"previous_due,omitempty"`
+	// Where a scheduled cancellation moved to; absent if there is none.
+	CancelAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=cancel_at,json=cancelAt,proto3" json:"cancel_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentRescheduled) Reset() {
+	*x = PaymentRescheduled{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentRescheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentRescheduled) ProtoMessage() {}
+
+func (x *PaymentRescheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentRescheduled.ProtoReflect.Descriptor instead.
+func (*PaymentRescheduled) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PaymentRescheduled) GetNextDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDue
+	}
+	return nil
+}
+
+func (x *PaymentRescheduled) GetAnchor() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Anchor
+	}
+	return nil
+}
+
+func (x *PaymentRescheduled) GetPreviousDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreviousDue
+	}
+	return nil
+}
+
+func (x *PaymentRescheduled) GetCancelAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelAt
+	}
+	return nil
+}
+
 // PeriodsSkipped says that due instants passed while none could be charged; the pay number does not advance.
 type PeriodsSkipped struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2326,7 +3360,7 @@ type PeriodsSkipped struct {
 
 func (x *PeriodsSkipped) Reset() {
 	*x = PeriodsSkipped{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[21]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2338,7 +3372,7 @@ func (x *PeriodsSkipped) String() string {
 func (*PeriodsSkipped) ProtoMessage() {}
 
 func (x *PeriodsSkipped) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[21]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2351,7 +3385,7 @@ func (x *PeriodsSkipped) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PeriodsSkipped.ProtoReflect.Descriptor instead.
 func (*PeriodsSkipped) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{21}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PeriodsSkipped) GetCount() uint32 {
@@ -2401,7 +3435,7 @@ type RefundRequested struct {
 
 func (x *RefundRequested) Reset() {
 	*x = RefundRequested{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[22]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +3447,7 @@ func (x *RefundRequested) String() string {
 func (*RefundRequested) ProtoMessage() {}
 
 func (x *RefundRequested) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[22]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +3460,7 @@ func (x *RefundRequested) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundRequested.ProtoReflect.Descriptor instead.
 func (*RefundRequested) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{22}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RefundRequested) GetRefundId() string {
@@ -2496,7 +3530,7 @@ type RefundPending struct {
 
 func (x *RefundPending) Reset() {
 	*x = RefundPending{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[23]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +3542,7 @@ func (x *RefundPending) String() string {
 func (*RefundPending) ProtoMessage() {}
 
 func (x *RefundPending) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[23]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +3555,7 @@ func (x *RefundPending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundPending.ProtoReflect.Descriptor instead.
 func (*RefundPending) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{23}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RefundPending) GetRefundId() string {
@@ -2551,14 +3585,16 @@ type RefundSucceeded struct {
 	// True if with it refunds and chargebacks reach what was captured: told as refund, else as partial_refund.
 	Full bool `protobuf:"varint,8,opt,name=full,proto3" json:"full,omitempty"`
 	// More went back than was captured, because a chargeback overtook it.
-	OverReturned  bool `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	OverReturned bool `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,10,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RefundSucceeded) Reset() {
 	*x = RefundSucceeded{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[24]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +3606,7 @@ func (x *RefundSucceeded) String() string {
 func (*RefundSucceeded) ProtoMessage() {}
 
 func (x *RefundSucceeded) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[24]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +3619,7 @@ func (x *RefundSucceeded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundSucceeded.ProtoReflect.Descriptor instead.
 func (*RefundSucceeded) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{24}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RefundSucceeded) GetOrderId() int64 {
@@ -2649,6 +3685,13 @@ func (x *RefundSucceeded) GetOverReturned() bool {
 	return false
 }
 
+func (x *RefundSucceeded) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // RefundFailed ends a refund that moved no money. The amount can be refunded again.
 type RefundFailed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2661,7 +3704,7 @@ type RefundFailed struct {
 
 func (x *RefundFailed) Reset() {
 	*x = RefundFailed{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[25]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +3716,7 @@ func (x *RefundFailed) String() string {
 func (*RefundFailed) ProtoMessage() {}
 
 func (x *RefundFailed) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[25]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +3729,7 @@ func (x *RefundFailed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundFailed.ProtoReflect.Descriptor instead.
 func (*RefundFailed) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{25}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RefundFailed) GetRefundId() string {
@@ -2722,7 +3765,7 @@ type RefundUnknown struct {
 
 func (x *RefundUnknown) Reset() {
 	*x = RefundUnknown{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[26]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +3777,7 @@ func (x *RefundUnknown) String() string {
 func (*RefundUnknown) ProtoMessage() {}
 
 func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[26]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +3790,7 @@ func (x *RefundUnknown) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundUnknown.ProtoReflect.Descriptor instead.
 func (*RefundUnknown) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{26}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RefundUnknown) GetRefundId() string {
@@ -2782,13 +3825,15 @@ type RefundReversed struct {
 	Amounts         *Amounts               `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
 	Code            string                 `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
 	Message         string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,9,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RefundReversed) Reset() {
 	*x = RefundReversed{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[27]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +3845,7 @@ func (x *RefundReversed) String() string {
 func (*RefundReversed) ProtoMessage() {}
 
 func (x *RefundReversed) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[27]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3858,7 @@ func (x *RefundReversed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundReversed.ProtoReflect.Descriptor instead.
 func (*RefundReversed) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{27}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RefundReversed) GetOrderId() int64 {
@@ -2872,6 +3917,139 @@ func (x *RefundReversed) GetMessage() string {
 	return ""
 }
 
+func (x *RefundReversed) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+// RefundObserved is a refund that was made at the gateway without the ledger. It makes the order of a refund.
+type RefundObserved struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	OrderId         int64                  `protobuf:"varint,1,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	RefundId        string                 `protobuf:"bytes,2,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
+	ParentOrderId   int64                  `protobuf:"varint,3,opt,name=parent_order_id,json=parentOrderId,proto3" json:"parent_order_id,omitempty"`
+	OriginalOrderId int64                  `protobuf:"varint,4,opt,name=original_order_id,json=originalOrderId,proto3" json:"original_order_id,omitempty"`
+	PayNumber       uint32                 `protobuf:"varint,5,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Amounts         *Amounts               `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	Reference       string                 `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	// As in RefundSucceeded.
+	Full          bool   `protobuf:"varint,8,opt,name=full,proto3" json:"full,omitempty"`
+	OverReturned  bool   `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	ConnectionId  string `protobuf:"bytes,11,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefundObserved) Reset() {
+	*x = RefundObserved{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefundObserved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefundObserved) ProtoMessage() {}
+
+func (x *RefundObserved) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefundObserved.ProtoReflect.Descriptor instead.
+func (*RefundObserved) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RefundObserved) GetOrderId() int64 {
+	if x != nil {
+		return x.OrderId
+	}
+	return 0
+}
+
+func (x *RefundObserved) GetRefundId() string {
+	if x != nil {
+		return x.RefundId
+	}
+	return ""
+}
+
+func (x *RefundObserved) GetParentOrderId() int64 {
+	if x != nil {
+		return x.ParentOrderId
+	}
+	return 0
+}
+
+func (x *RefundObserved) GetOriginalOrderId() int64 {
+	if x != nil {
+		return x.OriginalOrderId
+	}
+	return 0
+}
+
+func (x *RefundObserved) GetPayNumber() uint32 {
+	if x != nil {
+		return x.PayNumber
+	}
+	return 0
+}
+
+func (x *RefundObserved) GetAmounts() *Amounts {
+	if x != nil {
+		return x.Amounts
+	}
+	return nil
+}
+
+func (x *RefundObserved) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *RefundObserved) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *RefundObserved) GetOverReturned() bool {
+	if x != nil {
+		return x.OverReturned
+	}
+	return false
+}
+
+func (x *RefundObserved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RefundObserved) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // DisputeOpened flags a payment; no money has moved.
 type DisputeOpened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2886,7 +4064,7 @@ type DisputeOpened struct {
 
 func (x *DisputeOpened) Reset() {
 	*x = DisputeOpened{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[28]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +4076,7 @@ func (x *DisputeOpened) String() string {
 func (*DisputeOpened) ProtoMessage() {}
 
 func (x *DisputeOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[28]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +4089,7 @@ func (x *DisputeOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisputeOpened.ProtoReflect.Descriptor instead.
 func (*DisputeOpened) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{28}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DisputeOpened) GetDisputeId() string {
@@ -2958,17 +4136,21 @@ type DisputeFundsWithdrawn struct {
 	OriginalOrderId int64                  `protobuf:"varint,4,opt,name=original_order_id,json=originalOrderId,proto3" json:"original_order_id,omitempty"`
 	PayNumber       uint32                 `protobuf:"varint,5,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	// As withdrawn, split over the payment's parts.
-	Amounts       *Amounts `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
-	Fee           *Money   `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
-	Reason        string   `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
-	OverReturned  bool     `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	Amounts      *Amounts `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	Fee          *Money   `protobuf:"bytes,7,opt,name=fee,proto3" json:"fee,omitempty"`
+	Reason       string   `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	OverReturned bool     `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId string `protobuf:"bytes,10,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// What it does to the subscription; UNSPECIFIED, in events from before there was a choice, is CANCEL.
+	Policy        ChargebackPolicy `protobuf:"varint,11,opt,name=policy,proto3,enum=ledger.v1.ChargebackPolicy" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DisputeFundsWithdrawn) Reset() {
 	*x = DisputeFundsWithdrawn{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[29]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +4162,7 @@ func (x *DisputeFundsWithdrawn) String() string {
 func (*DisputeFundsWithdrawn) ProtoMessage() {}
 
 func (x *DisputeFundsWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[29]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +4175,7 @@ func (x *DisputeFundsWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisputeFundsWithdrawn.ProtoReflect.Descriptor instead.
 func (*DisputeFundsWithdrawn) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{29}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DisputeFundsWithdrawn) GetOrderId() int64 {
@@ -3059,6 +4241,20 @@ func (x *DisputeFundsWithdrawn) GetOverReturned() bool {
 	return false
 }
 
+func (x *DisputeFundsWithdrawn) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *DisputeFundsWithdrawn) GetPolicy() ChargebackPolicy {
+	if x != nil {
+		return x.Policy
+	}
+	return ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED
+}
+
 // DisputeFundsReinstated gives the money of a dispute back. Its order is silent.
 type DisputeFundsReinstated struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -3068,13 +4264,15 @@ type DisputeFundsReinstated struct {
 	OriginalOrderId int64                  `protobuf:"varint,4,opt,name=original_order_id,json=originalOrderId,proto3" json:"original_order_id,omitempty"`
 	PayNumber       uint32                 `protobuf:"varint,5,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	Amounts         *Amounts               `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The account it went through; empty in events from before it was told, which had the subscription's first one.
+	ConnectionId  string `protobuf:"bytes,7,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DisputeFundsReinstated) Reset() {
 	*x = DisputeFundsReinstated{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[30]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +4284,7 @@ func (x *DisputeFundsReinstated) String() string {
 func (*DisputeFundsReinstated) ProtoMessage() {}
 
 func (x *DisputeFundsReinstated) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[30]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +4297,7 @@ func (x *DisputeFundsReinstated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisputeFundsReinstated.ProtoReflect.Descriptor instead.
 func (*DisputeFundsReinstated) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{30}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DisputeFundsReinstated) GetOrderId() int64 {
@@ -3144,6 +4342,13 @@ func (x *DisputeFundsReinstated) GetAmounts() *Amounts {
 	return nil
 }
 
+func (x *DisputeFundsReinstated) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // DisputeClosed ends a dispute; the money moves by the two events above only.
 type DisputeClosed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3156,7 +4361,7 @@ type DisputeClosed struct {
 
 func (x *DisputeClosed) Reset() {
 	*x = DisputeClosed{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[31]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3168,7 +4373,7 @@ func (x *DisputeClosed) String() string {
 func (*DisputeClosed) ProtoMessage() {}
 
 func (x *DisputeClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[31]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3181,7 +4386,7 @@ func (x *DisputeClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisputeClosed.ProtoReflect.Descriptor instead.
 func (*DisputeClosed) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{31}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DisputeClosed) GetDisputeId() string {
@@ -3216,7 +4421,7 @@ type AgreementLost struct {
 
 func (x *AgreementLost) Reset() {
 	*x = AgreementLost{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[32]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +4433,7 @@ func (x *AgreementLost) String() string {
 func (*AgreementLost) ProtoMessage() {}
 
 func (x *AgreementLost) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[32]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +4446,7 @@ func (x *AgreementLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgreementLost.ProtoReflect.Descriptor instead.
 func (*AgreementLost) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{32}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AgreementLost) GetCode() string {
@@ -3269,7 +4474,7 @@ type CancellationScheduled struct {
 
 func (x *CancellationScheduled) Reset() {
 	*x = CancellationScheduled{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[33]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +4486,7 @@ func (x *CancellationScheduled) String() string {
 func (*CancellationScheduled) ProtoMessage() {}
 
 func (x *CancellationScheduled) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[33]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +4499,7 @@ func (x *CancellationScheduled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancellationScheduled.ProtoReflect.Descriptor instead.
 func (*CancellationScheduled) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{33}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CancellationScheduled) GetCancelAt() *timestamppb.Timestamp {
@@ -3311,6 +4516,143 @@ func (x *CancellationScheduled) GetReason() CancelReason {
 	return CancelReason_CANCEL_REASON_UNSPECIFIED
 }
 
+// CancellationWithdrawn undoes a scheduled cancellation before it took effect.
+type CancellationWithdrawn struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancellationWithdrawn) Reset() {
+	*x = CancellationWithdrawn{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancellationWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancellationWithdrawn) ProtoMessage() {}
+
+func (x *CancellationWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancellationWithdrawn.ProtoReflect.Descriptor instead.
+func (*CancellationWithdrawn) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{44}
+}
+
+// SubscriptionPaused stops charging and dunning. What was sent already is still settled.
+type SubscriptionPaused struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionPaused) Reset() {
+	*x = SubscriptionPaused{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionPaused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionPaused) ProtoMessage() {}
+
+func (x *SubscriptionPaused) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionPaused.ProtoReflect.Descriptor instead.
+func (*SubscriptionPaused) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *SubscriptionPaused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SubscriptionResumed ends a pause.
+type SubscriptionResumed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the open pay number is due now.
+	NextDue *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
+	// When it is charged; before next_due only if it is past due.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionResumed) Reset() {
+	*x = SubscriptionResumed{}
+	mi := &file_ledger_v1_subscription_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionResumed) ProtoMessage() {}
+
+func (x *SubscriptionResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionResumed.ProtoReflect.Descriptor instead.
+func (*SubscriptionResumed) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *SubscriptionResumed) GetNextDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDue
+	}
+	return nil
+}
+
+func (x *SubscriptionResumed) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
 // SubscriptionCancelled ends a subscription before its time. It makes an order if anything was ever sold.
 type SubscriptionCancelled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3319,13 +4661,14 @@ type SubscriptionCancelled struct {
 	OriginalOrderId int64          `protobuf:"varint,2,opt,name=original_order_id,json=originalOrderId,proto3" json:"original_order_id,omitempty"`
 	Reason          CancelReason   `protobuf:"varint,3,opt,name=reason,proto3,enum=ledger.v1.CancelReason" json:"reason,omitempty"`
 	Method          *PaymentMethod `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
+	ConnectionId    string         `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SubscriptionCancelled) Reset() {
 	*x = SubscriptionCancelled{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[34]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +4680,7 @@ func (x *SubscriptionCancelled) String() string {
 func (*SubscriptionCancelled) ProtoMessage() {}
 
 func (x *SubscriptionCancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[34]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +4693,7 @@ func (x *SubscriptionCancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionCancelled.ProtoReflect.Descriptor instead.
 func (*SubscriptionCancelled) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{34}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SubscriptionCancelled) GetOrderId() int64 {
@@ -3381,6 +4724,13 @@ func (x *SubscriptionCancelled) GetMethod() *PaymentMethod {
 	return nil
 }
 
+func (x *SubscriptionCancelled) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
 // SubscriptionCompleted says that the last payment is made.
 type SubscriptionCompleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3391,7 +4741,7 @@ type SubscriptionCompleted struct {
 
 func (x *SubscriptionCompleted) Reset() {
 	*x = SubscriptionCompleted{}
-	mi := &file_ledger_v1_subscription_proto_msgTypes[35]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3403,7 +4753,7 @@ func (x *SubscriptionCompleted) String() string {
 func (*SubscriptionCompleted) ProtoMessage() {}
 
 func (x *SubscriptionCompleted) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_proto_msgTypes[35]
+	mi := &file_ledger_v1_subscription_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3416,7 +4766,7 @@ func (x *SubscriptionCompleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriptionCompleted.ProtoReflect.Descriptor instead.
 func (*SubscriptionCompleted) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{35}
+	return file_ledger_v1_subscription_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SubscriptionCompleted) GetPayments() uint32 {
@@ -3430,7 +4780,7 @@ var File_ledger_v1_subscription_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\n" +
-	"\x1cledger/v1/subscription.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x15ledger/v1/money.proto\x1a\x17ledger/v1/options.proto\"\xb7\x03\n" +
+	"\x1cledger/v1/subscription.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x18ledger/v1/merchant.proto\x1a\x15ledger/v1/money.proto\x1a\x17ledger/v1/options.proto\"\xb7\x03\n" +
 	"\x05Terms\x12\x1d\n" +
 	"\n" +
 	"product_id\x18\x01 \x01(\tR\tproductId\x12!\n" +
@@ -3488,7 +4838,10 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x04id_2\x18\x02 \x01(\tR\x03id2\x12\x12\n" +
 	"\x04link\x18\x03 \x01(\tR\x04link\x12\x1c\n" +
 	"\taffiliate\x18\x04 \x01(\tR\taffiliate\x12\x0e\n" +
-	"\x02jv\x18\x05 \x01(\tR\x02jv\"|\n" +
+	"\x02jv\x18\x05 \x01(\tR\x02jv\"5\n" +
+	"\x04Pair\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1b\n" +
+	"\x05value\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xf4\x03R\x05value\"|\n" +
 	"\rPaymentMethod\x12\x1c\n" +
 	"\treference\x18\x01 \x01(\tR\treference\x12\x14\n" +
 	"\x05brand\x18\x02 \x01(\tR\x05brand\x12\x14\n" +
@@ -3497,7 +4850,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\n" +
 	"NextAction\x12(\n" +
 	"\fredirect_url\x18\x01 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\vredirectUrl\x12)\n" +
-	"\rclient_secret\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\fclientSecret\"\xb7\x04\n" +
+	"\rclient_secret\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\fclientSecret\"\xe4\x04\n" +
 	"\x13SubscriptionStarted\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
@@ -3515,10 +4868,58 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\bquantity\x18\f \x01(\rR\bquantity\x12#\n" +
 	"\x04urls\x18\r \x01(\v2\x0f.ledger.v1.UrlsR\x04urls\x12!\n" +
 	"\fexternal_ref\x18\x0e \x01(\tR\vexternalRef\x12/\n" +
-	"\btracking\x18\x0f \x01(\v2\x13.ledger.v1.TrackingR\btracking\"W\n" +
+	"\btracking\x18\x0f \x01(\v2\x13.ledger.v1.TrackingR\btracking\x12+\n" +
+	"\bmetadata\x18\x10 \x03(\v2\x0f.ledger.v1.PairR\bmetadata\"\x99\a\n" +
+	"\x14SubscriptionImported\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x03R\x06number\x12\x19\n" +
+	"\bbuyer_id\x18\x04 \x01(\tR\abuyerId\x12,\n" +
+	"\x05buyer\x18\x05 \x01(\v2\x10.ledger.v1.BuyerB\x04\xa8\xbb\x18\x01R\x05buyer\x12&\n" +
+	"\x05terms\x18\x06 \x01(\v2\x10.ledger.v1.TermsR\x05terms\x12#\n" +
+	"\rconnection_id\x18\a \x01(\tR\fconnectionId\x12\x18\n" +
+	"\agateway\x18\b \x01(\tR\agateway\x12\x1c\n" +
+	"\tprocessor\x18\t \x01(\tR\tprocessor\x12#\n" +
+	"\x04mode\x18\n" +
+	" \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x120\n" +
+	"\x06method\x18\v \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\x12\x1a\n" +
+	"\bquantity\x18\f \x01(\rR\bquantity\x12!\n" +
+	"\fexternal_ref\x18\r \x01(\tR\vexternalRef\x12/\n" +
+	"\btracking\x18\x0e \x01(\v2\x13.ledger.v1.TrackingR\btracking\x12+\n" +
+	"\bmetadata\x18\x0f \x03(\v2\x0f.ledger.v1.PairR\bmetadata\x12,\n" +
+	"\x05state\x18\x10 \x01(\x0e2\x16.ledger.v1.ImportStateR\x05state\x12\x1f\n" +
+	"\vpaid_number\x18\x11 \x01(\rR\n" +
+	"paidNumber\x125\n" +
+	"\bnext_due\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x122\n" +
+	"\x06anchor\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x06anchor\x123\n" +
+	"\x16foreign_first_order_id\x18\x14 \x01(\tR\x13foreignFirstOrderId\x123\n" +
+	"\n" +
+	"charged_by\x18\x15 \x01(\x0e2\x14.ledger.v1.ChargedByR\tchargedBy\x129\n" +
+	"\n" +
+	"started_at\x18\x16 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\x91\x01\n" +
+	"\fTermsChanged\x12&\n" +
+	"\x0ffrom_pay_number\x18\x01 \x01(\rR\rfromPayNumber\x12,\n" +
+	"\aamounts\x18\x02 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12+\n" +
+	"\x11consent_reference\x18\x03 \x01(\tR\x10consentReference\"\xfa\x01\n" +
+	"\x15PaymentMethodReplaced\x12 \n" +
+	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x126\n" +
+	"\x14payment_method_token\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x12paymentMethodToken\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x18\n" +
+	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1c\n" +
+	"\tprocessor\x18\x05 \x01(\tR\tprocessor\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key\x12\x18\n" +
+	"\acharged\x18\a \x01(\bR\acharged\"i\n" +
+	"\x13PaymentMethodStored\x12 \n" +
+	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x120\n" +
+	"\x06method\x18\x02 \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"f\n" +
+	"\x14PaymentMethodRefused\x12 \n" +
+	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x12\x12\n" +
+	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"W\n" +
 	"\fBuyerUpdated\x12\x19\n" +
 	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12,\n" +
-	"\x05buyer\x18\x02 \x01(\v2\x10.ledger.v1.BuyerB\x04\xa8\xbb\x18\x01R\x05buyer\"\xae\x02\n" +
+	"\x05buyer\x18\x02 \x01(\v2\x10.ledger.v1.BuyerB\x04\xa8\xbb\x18\x01R\x05buyer\"\xd1\x02\n" +
 	"\x10PaymentRequested\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
@@ -3528,7 +4929,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x03due\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x10\n" +
 	"\x03key\x18\x06 \x01(\tR\x03key\x12#\n" +
 	"\rconnection_id\x18\a \x01(\tR\fconnectionId\x120\n" +
-	"\x06method\x18\b \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"\xda\x01\n" +
+	"\x06method\x18\b \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\x12!\n" +
+	"\fdunning_days\x18\t \x03(\rR\vdunningDays\"\xda\x01\n" +
 	"\x0ePaymentPending\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
@@ -3537,7 +4939,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\vnext_action\x18\x04 \x01(\v2\x15.ledger.v1.NextActionR\n" +
 	"nextAction\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x99\x04\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xbe\x04\n" +
 	"\x10PaymentSucceeded\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -3553,7 +4955,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	" \x01(\x03R\x0foriginalOrderId\x12#\n" +
 	"\rpayments_left\x18\v \x01(\rR\fpaymentsLeft\x125\n" +
 	"\bnext_due\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x12=\n" +
-	"\fpaid_through\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\"\xef\x03\n" +
+	"\fpaid_through\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x12#\n" +
+	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\"\x94\x04\n" +
 	"\x0fPaymentDeclined\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -3569,7 +4972,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	" \x01(\tR\treference\x12*\n" +
 	"\x11original_order_id\x18\v \x01(\x03R\x0foriginalOrderId\x12B\n" +
 	"\x0fnext_attempt_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x120\n" +
-	"\x06method\x18\r \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"\x90\x01\n" +
+	"\x06method\x18\r \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\x12#\n" +
+	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\"\x90\x01\n" +
 	"\x0ePaymentUnknown\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
@@ -3580,7 +4984,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x14\n" +
-	"\x05proof\x18\x03 \x01(\tR\x05proof\"\x9b\x04\n" +
+	"\x05proof\x18\x03 \x01(\tR\x05proof\"\xd6\x04\n" +
 	"\x12LateChargeObserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -3596,7 +5000,9 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	" \x01(\rR\fpaymentsLeft\x125\n" +
 	"\bnext_due\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x12=\n" +
 	"\fpaid_through\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x12*\n" +
-	"\asettled\x18\r \x01(\v2\x10.ledger.v1.MoneyR\asettled\"\xde\x01\n" +
+	"\asettled\x18\r \x01(\v2\x10.ledger.v1.MoneyR\asettled\x12#\n" +
+	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\x12\x14\n" +
+	"\x05ended\x18\x0f \x01(\bR\x05ended\"\x82\x02\n" +
 	"\x17DuplicateChargeObserved\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
@@ -3605,20 +5011,52 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x06amount\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12#\n" +
 	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\x12\x1d\n" +
 	"\n" +
-	"refund_key\x18\x06 \x01(\tR\trefundKey\"\xa7\x01\n" +
+	"refund_key\x18\x06 \x01(\tR\trefundKey\x12\"\n" +
+	"\x03fee\x18\a \x01(\v2\x10.ledger.v1.MoneyR\x03fee\"\xcc\x01\n" +
 	"\x17DuplicateChargeReturned\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12)\n" +
 	"\x10refund_reference\x18\x03 \x01(\tR\x0frefundReference\x12(\n" +
-	"\x06amount\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\"\xc9\x01\n" +
+	"\x06amount\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12#\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\"\x92\x02\n" +
 	"\x16AmountMismatchObserved\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x1c\n" +
 	"\treference\x18\x03 \x01(\tR\treference\x12,\n" +
 	"\bexpected\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\bexpected\x12*\n" +
-	"\acharged\x18\x05 \x01(\v2\x10.ledger.v1.MoneyR\acharged\"\xbf\x01\n" +
+	"\acharged\x18\x05 \x01(\v2\x10.ledger.v1.MoneyR\acharged\x12#\n" +
+	"\rconnection_id\x18\x06 \x01(\tR\fconnectionId\x12\"\n" +
+	"\x03fee\x18\a \x01(\v2\x10.ledger.v1.MoneyR\x03fee\"\xb8\x01\n" +
+	"\x10MismatchResolved\x12\x1d\n" +
+	"\n" +
+	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x1c\n" +
+	"\treference\x18\x03 \x01(\tR\treference\x12(\n" +
+	"\x06amount\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12#\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\"\x9b\x04\n" +
+	"\x0fPaymentObserved\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
+	"\n" +
+	"pay_number\x18\x02 \x01(\rR\tpayNumber\x12,\n" +
+	"\aamounts\x18\x03 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\x1c\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x12\"\n" +
+	"\x03fee\x18\x05 \x01(\v2\x10.ledger.v1.MoneyR\x03fee\x12*\n" +
+	"\asettled\x18\x06 \x01(\v2\x10.ledger.v1.MoneyR\asettled\x120\n" +
+	"\x06method\x18\a \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\x12*\n" +
+	"\x11original_order_id\x18\b \x01(\x03R\x0foriginalOrderId\x12#\n" +
+	"\rpayments_left\x18\t \x01(\rR\fpaymentsLeft\x125\n" +
+	"\bnext_due\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x12=\n" +
+	"\fpaid_through\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x12#\n" +
+	"\rconnection_id\x18\f \x01(\tR\fconnectionId\x12\x14\n" +
+	"\x05ended\x18\r \x01(\bR\x05ended\"\xf7\x01\n" +
+	"\x12PaymentRescheduled\x125\n" +
+	"\bnext_due\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x122\n" +
+	"\x06anchor\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06anchor\x12=\n" +
+	"\fprevious_due\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vpreviousDue\x127\n" +
+	"\tcancel_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bcancelAt\"\xbf\x01\n" +
 	"\x0ePeriodsSkipped\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x120\n" +
 	"\x05first\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
@@ -3636,7 +5074,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"J\n" +
 	"\rRefundPending\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x1c\n" +
-	"\treference\x18\x02 \x01(\tR\treference\"\xc1\x02\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"\xe6\x02\n" +
 	"\x0fRefundSucceeded\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
@@ -3647,7 +5085,9 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\x1c\n" +
 	"\treference\x18\a \x01(\tR\treference\x12\x12\n" +
 	"\x04full\x18\b \x01(\bR\x04full\x12#\n" +
-	"\rover_returned\x18\t \x01(\bR\foverReturned\"Y\n" +
+	"\rover_returned\x18\t \x01(\bR\foverReturned\x12#\n" +
+	"\rconnection_id\x18\n" +
+	" \x01(\tR\fconnectionId\"Y\n" +
 	"\fRefundFailed\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -3655,7 +5095,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\rRefundUnknown\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\x123\n" +
-	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"\x97\x02\n" +
+	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"\xbc\x02\n" +
 	"\x0eRefundReversed\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
@@ -3665,14 +5105,29 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"pay_number\x18\x05 \x01(\rR\tpayNumber\x12,\n" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\x12\n" +
 	"\x04code\x18\a \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\b \x01(\tR\amessage\"\xb2\x01\n" +
+	"\amessage\x18\b \x01(\tR\amessage\x12#\n" +
+	"\rconnection_id\x18\t \x01(\tR\fconnectionId\"\xfd\x02\n" +
+	"\x0eRefundObserved\x12\x19\n" +
+	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
+	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
+	"\x0fparent_order_id\x18\x03 \x01(\x03R\rparentOrderId\x12*\n" +
+	"\x11original_order_id\x18\x04 \x01(\x03R\x0foriginalOrderId\x12\x1d\n" +
+	"\n" +
+	"pay_number\x18\x05 \x01(\rR\tpayNumber\x12,\n" +
+	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\x1c\n" +
+	"\treference\x18\a \x01(\tR\treference\x12\x12\n" +
+	"\x04full\x18\b \x01(\bR\x04full\x12#\n" +
+	"\rover_returned\x18\t \x01(\bR\foverReturned\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12#\n" +
+	"\rconnection_id\x18\v \x01(\tR\fconnectionId\"\xb2\x01\n" +
 	"\rDisputeOpened\x12\x1d\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tR\tdisputeId\x12&\n" +
 	"\x0fparent_order_id\x18\x02 \x01(\x03R\rparentOrderId\x12(\n" +
 	"\x06amount\x18\x03 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\ainquiry\x18\x05 \x01(\bR\ainquiry\"\xd3\x02\n" +
+	"\ainquiry\x18\x05 \x01(\bR\ainquiry\"\xad\x03\n" +
 	"\x15DisputeFundsWithdrawn\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -3684,7 +5139,10 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\"\n" +
 	"\x03fee\x18\a \x01(\v2\x10.ledger.v1.MoneyR\x03fee\x12\x16\n" +
 	"\x06reason\x18\b \x01(\tR\x06reason\x12#\n" +
-	"\rover_returned\x18\t \x01(\bR\foverReturned\"\xf3\x01\n" +
+	"\rover_returned\x18\t \x01(\bR\foverReturned\x12#\n" +
+	"\rconnection_id\x18\n" +
+	" \x01(\tR\fconnectionId\x123\n" +
+	"\x06policy\x18\v \x01(\x0e2\x1b.ledger.v1.ChargebackPolicyR\x06policy\"\x98\x02\n" +
 	"\x16DisputeFundsReinstated\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -3693,7 +5151,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x11original_order_id\x18\x04 \x01(\x03R\x0foriginalOrderId\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x05 \x01(\rR\tpayNumber\x12,\n" +
-	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\"\x8b\x01\n" +
+	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12#\n" +
+	"\rconnection_id\x18\a \x01(\tR\fconnectionId\"\x8b\x01\n" +
 	"\rDisputeClosed\x12\x1d\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tR\tdisputeId\x12&\n" +
@@ -3704,12 +5163,19 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x81\x01\n" +
 	"\x15CancellationScheduled\x127\n" +
 	"\tcancel_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bcancelAt\x12/\n" +
-	"\x06reason\x18\x02 \x01(\x0e2\x17.ledger.v1.CancelReasonR\x06reason\"\xc1\x01\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x17.ledger.v1.CancelReasonR\x06reason\"\x17\n" +
+	"\x15CancellationWithdrawn\",\n" +
+	"\x12SubscriptionPaused\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x90\x01\n" +
+	"\x13SubscriptionResumed\x125\n" +
+	"\bnext_due\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x12B\n" +
+	"\x0fnext_attempt_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"\xe6\x01\n" +
 	"\x15SubscriptionCancelled\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12*\n" +
 	"\x11original_order_id\x18\x02 \x01(\x03R\x0foriginalOrderId\x12/\n" +
 	"\x06reason\x18\x03 \x01(\x0e2\x17.ledger.v1.CancelReasonR\x06reason\x120\n" +
-	"\x06method\x18\x04 \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"3\n" +
+	"\x06method\x18\x04 \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\x12#\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\"3\n" +
 	"\x15SubscriptionCompleted\x12\x1a\n" +
 	"\bpayments\x18\x01 \x01(\rR\bpayments*\x9e\x01\n" +
 	"\tPriceKind\x12\x1a\n" +
@@ -3744,7 +5210,17 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x15CANCEL_REASON_DUNNING\x10\x03\x12\x1b\n" +
 	"\x17CANCEL_REASON_AGREEMENT\x10\x04\x12\x1c\n" +
 	"\x18CANCEL_REASON_CHARGEBACK\x10\x05\x12\x17\n" +
-	"\x13CANCEL_REASON_FRAUD\x10\x06*\x88\x01\n" +
+	"\x13CANCEL_REASON_FRAUD\x10\x06*V\n" +
+	"\tChargedBy\x12\x1a\n" +
+	"\x16CHARGED_BY_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CHARGED_BY_LEDGER\x10\x01\x12\x16\n" +
+	"\x12CHARGED_BY_GATEWAY\x10\x02*\x93\x01\n" +
+	"\vImportState\x12\x1c\n" +
+	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15IMPORT_STATE_TRIALING\x10\x01\x12\x17\n" +
+	"\x13IMPORT_STATE_ACTIVE\x10\x02\x12\x19\n" +
+	"\x15IMPORT_STATE_PAST_DUE\x10\x03\x12\x17\n" +
+	"\x13IMPORT_STATE_PAUSED\x10\x04*\x88\x01\n" +
 	"\x0eDisputeOutcome\x12\x1f\n" +
 	"\x1bDISPUTE_OUTCOME_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13DISPUTE_OUTCOME_WON\x10\x01\x12\x18\n" +
@@ -3763,121 +5239,168 @@ func file_ledger_v1_subscription_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_subscription_proto_rawDescData
 }
 
-var file_ledger_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_ledger_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_ledger_v1_subscription_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_ledger_v1_subscription_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_ledger_v1_subscription_proto_goTypes = []any{
 	(PriceKind)(0),                  // 0: ledger.v1.PriceKind
 	(Period)(0),                     // 1: ledger.v1.Period
 	(Frequency)(0),                  // 2: ledger.v1.Frequency
 	(DeclineCategory)(0),            // 3: ledger.v1.DeclineCategory
 	(CancelReason)(0),               // 4: ledger.v1.CancelReason
-	(DisputeOutcome)(0),             // 5: ledger.v1.DisputeOutcome
-	(*Terms)(nil),                   // 6: ledger.v1.Terms
-	(*InitialPayment)(nil),          // 7: ledger.v1.InitialPayment
-	(*Introductory)(nil),            // 8: ledger.v1.Introductory
-	(*Buyer)(nil),                   // 9: ledger.v1.Buyer
-	(*Address)(nil),                 // 10: ledger.v1.Address
-	(*Urls)(nil),                    // 11: ledger.v1.Urls
-	(*Tracking)(nil),                // 12: ledger.v1.Tracking
-	(*PaymentMethod)(nil),           // 13: ledger.v1.PaymentMethod
-	(*NextAction)(nil),              // 14: ledger.v1.NextAction
-	(*SubscriptionStarted)(nil),     // 15: ledger.v1.SubscriptionStarted
-	(*BuyerUpdated)(nil),            // 16: ledger.v1.BuyerUpdated
-	(*PaymentRequested)(nil),        // 17: ledger.v1.PaymentRequested
-	(*PaymentPending)(nil),          // 18: ledger.v1.PaymentPending
-	(*PaymentSucceeded)(nil),        // 19: ledger.v1.PaymentSucceeded
-	(*PaymentDeclined)(nil),         // 20: ledger.v1.PaymentDeclined
-	(*PaymentUnknown)(nil),          // 21: ledger.v1.PaymentUnknown
-	(*PaymentNotCharged)(nil),       // 22: ledger.v1.PaymentNotCharged
-	(*LateChargeObserved)(nil),      // 23: ledger.v1.LateChargeObserved
-	(*DuplicateChargeObserved)(nil), // 24: ledger.v1.DuplicateChargeObserved
-	(*DuplicateChargeReturned)(nil), // 25: ledger.v1.DuplicateChargeReturned
-	(*AmountMismatchObserved)(nil),  // 26: ledger.v1.AmountMismatchObserved
-	(*PeriodsSkipped)(nil),          // 27: ledger.v1.PeriodsSkipped
-	(*RefundRequested)(nil),         // 28: ledger.v1.RefundRequested
-	(*RefundPending)(nil),           // 29: ledger.v1.RefundPending
-	(*RefundSucceeded)(nil),         // 30: ledger.v1.RefundSucceeded
-	(*RefundFailed)(nil),            // 31: ledger.v1.RefundFailed
-	(*RefundUnknown)(nil),           // 32: ledger.v1.RefundUnknown
-	(*RefundReversed)(nil),          // 33: ledger.v1.RefundReversed
-	(*DisputeOpened)(nil),           // 34: ledger.v1.DisputeOpened
-	(*DisputeFundsWithdrawn)(nil),   // 35: ledger.v1.DisputeFundsWithdrawn
-	(*DisputeFundsReinstated)(nil),  // 36: ledger.v1.DisputeFundsReinstated
-	(*DisputeClosed)(nil),           // 37: ledger.v1.DisputeClosed
-	(*AgreementLost)(nil),           // 38: ledger.v1.AgreementLost
-	(*CancellationScheduled)(nil),   // 39: ledger.v1.CancellationScheduled
-	(*SubscriptionCancelled)(nil),   // 40: ledger.v1.SubscriptionCancelled
-	(*SubscriptionCompleted)(nil),   // 41: ledger.v1.SubscriptionCompleted
-	(*Amounts)(nil),                 // 42: ledger.v1.Amounts
-	(*timestamppb.Timestamp)(nil),   // 43: google.protobuf.Timestamp
-	(Mode)(0),                       // 44: ledger.v1.Mode
-	(*Money)(nil),                   // 45: ledger.v1.Money
+	(ChargedBy)(0),                  // 5: ledger.v1.ChargedBy
+	(ImportState)(0),                // 6: ledger.v1.ImportState
+	(DisputeOutcome)(0),             // 7: ledger.v1.DisputeOutcome
+	(*Terms)(nil),                   // 8: ledger.v1.Terms
+	(*InitialPayment)(nil),          // 9: ledger.v1.InitialPayment
+	(*Introductory)(nil),            // 10: ledger.v1.Introductory
+	(*Buyer)(nil),                   // 11: ledger.v1.Buyer
+	(*Address)(nil),                 // 12: ledger.v1.Address
+	(*Urls)(nil),                    // 13: ledger.v1.Urls
+	(*Tracking)(nil),                // 14: ledger.v1.Tracking
+	(*Pair)(nil),                    // 15: ledger.v1.Pair
+	(*PaymentMethod)(nil),           // 16: ledger.v1.PaymentMethod
+	(*NextAction)(nil),              // 17: ledger.v1.NextAction
+	(*SubscriptionStarted)(nil),     // 18: ledger.v1.SubscriptionStarted
+	(*SubscriptionImported)(nil),    // 19: ledger.v1.SubscriptionImported
+	(*TermsChanged)(nil),            // 20: ledger.v1.TermsChanged
+	(*PaymentMethodReplaced)(nil),   // 21: ledger.v1.PaymentMethodReplaced
+	(*PaymentMethodStored)(nil),     // 22: ledger.v1.PaymentMethodStored
+	(*PaymentMethodRefused)(nil),    // 23: ledger.v1.PaymentMethodRefused
+	(*BuyerUpdated)(nil),            // 24: ledger.v1.BuyerUpdated
+	(*PaymentRequested)(nil),        // 25: ledger.v1.PaymentRequested
+	(*PaymentPending)(nil),          // 26: ledger.v1.PaymentPending
+	(*PaymentSucceeded)(nil),        // 27: ledger.v1.PaymentSucceeded
+	(*PaymentDeclined)(nil),         // 28: ledger.v1.PaymentDeclined
+	(*PaymentUnknown)(nil),          // 29: ledger.v1.PaymentUnknown
+	(*PaymentNotCharged)(nil),       // 30: ledger.v1.PaymentNotCharged
+	(*LateChargeObserved)(nil),      // 31: ledger.v1.LateChargeObserved
+	(*DuplicateChargeObserved)(nil), // 32: ledger.v1.DuplicateChargeObserved
+	(*DuplicateChargeReturned)(nil), // 33: ledger.v1.DuplicateChargeReturned
+	(*AmountMismatchObserved)(nil),  // 34: ledger.v1.AmountMismatchObserved
+	(*MismatchResolved)(nil),        // 35: ledger.v1.MismatchResolved
+	(*PaymentObserved)(nil),         // 36: ledger.v1.PaymentObserved
+	(*PaymentRescheduled)(nil),      // 37: ledger.v1.PaymentRescheduled
+	(*PeriodsSkipped)(nil),          // 38: ledger.v1.PeriodsSkipped
+	(*RefundRequested)(nil),         // 39: ledger.v1.RefundRequested
+	(*RefundPending)(nil),           // 40: ledger.v1.RefundPending
+	(*RefundSucceeded)(nil),         // 41: ledger.v1.RefundSucceeded
+	(*RefundFailed)(nil),            // 42: ledger.v1.RefundFailed
+	(*RefundUnknown)(nil),           // 43: ledger.v1.RefundUnknown
+	(*RefundReversed)(nil),          // 44: ledger.v1.RefundReversed
+	(*RefundObserved)(nil),          // 45: ledger.v1.RefundObserved
+	(*DisputeOpened)(nil),           // 46: ledger.v1.DisputeOpened
+	(*DisputeFundsWithdrawn)(nil),   // 47: ledger.v1.DisputeFundsWithdrawn
+	(*DisputeFundsReinstated)(nil),  // 48: ledger.v1.DisputeFundsReinstated
+	(*DisputeClosed)(nil),           // 49: ledger.v1.DisputeClosed
+	(*AgreementLost)(nil),           // 50: ledger.v1.AgreementLost
+	(*CancellationScheduled)(nil),   // 51: ledger.v1.CancellationScheduled
+	(*CancellationWithdrawn)(nil),   // 52: ledger.v1.CancellationWithdrawn
+	(*SubscriptionPaused)(nil),      // 53: ledger.v1.SubscriptionPaused
+	(*SubscriptionResumed)(nil),     // 54: ledger.v1.SubscriptionResumed
+	(*SubscriptionCancelled)(nil),   // 55: ledger.v1.SubscriptionCancelled
+	(*SubscriptionCompleted)(nil),   // 56: ledger.v1.SubscriptionCompleted
+	(*Amounts)(nil),                 // 57: ledger.v1.Amounts
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(Mode)(0),                       // 59: ledger.v1.Mode
+	(*Money)(nil),                   // 60: ledger.v1.Money
+	(ChargebackPolicy)(0),           // 61: ledger.v1.ChargebackPolicy
 }
 var file_ledger_v1_subscription_proto_depIdxs = []int32{
 	0,  // 0: ledger.v1.Terms.kind:type_name -> ledger.v1.PriceKind
 	1,  // 1: ledger.v1.Terms.period:type_name -> ledger.v1.Period
 	2,  // 2: ledger.v1.Terms.frequency:type_name -> ledger.v1.Frequency
-	7,  // 3: ledger.v1.Terms.initial:type_name -> ledger.v1.InitialPayment
-	42, // 4: ledger.v1.Terms.regular:type_name -> ledger.v1.Amounts
-	8,  // 5: ledger.v1.Terms.introductory:type_name -> ledger.v1.Introductory
-	42, // 6: ledger.v1.InitialPayment.amounts:type_name -> ledger.v1.Amounts
-	42, // 7: ledger.v1.Introductory.amounts:type_name -> ledger.v1.Amounts
-	10, // 8: ledger.v1.Buyer.address:type_name -> ledger.v1.Address
-	43, // 9: ledger.v1.Buyer.gdpr_status_date:type_name -> google.protobuf.Timestamp
-	10, // 10: ledger.v1.Buyer.shipping_address:type_name -> ledger.v1.Address
-	9,  // 11: ledger.v1.SubscriptionStarted.buyer:type_name -> ledger.v1.Buyer
-	6,  // 12: ledger.v1.SubscriptionStarted.terms:type_name -> ledger.v1.Terms
-	44, // 13: ledger.v1.SubscriptionStarted.mode:type_name -> ledger.v1.Mode
-	11, // 14: ledger.v1.SubscriptionStarted.urls:type_name -> ledger.v1.Urls
-	12, // 15: ledger.v1.SubscriptionStarted.tracking:type_name -> ledger.v1.Tracking
-	9,  // 16: ledger.v1.BuyerUpdated.buyer:type_name -> ledger.v1.Buyer
-	42, // 17: ledger.v1.PaymentRequested.amounts:type_name -> ledger.v1.Amounts
-	43, // 18: ledger.v1.PaymentRequested.due:type_name -> google.protobuf.Timestamp
-	13, // 19: ledger.v1.PaymentRequested.method:type_name -> ledger.v1.PaymentMethod
-	14, // 20: ledger.v1.PaymentPending.next_action:type_name -> ledger.v1.NextAction
-	43, // 21: ledger.v1.PaymentPending.expires_at:type_name -> google.protobuf.Timestamp
-	42, // 22: ledger.v1.PaymentSucceeded.amounts:type_name -> ledger.v1.Amounts
-	45, // 23: ledger.v1.PaymentSucceeded.fee:type_name -> ledger.v1.Money
-	45, // 24: ledger.v1.PaymentSucceeded.settled:type_name -> ledger.v1.Money
-	13, // 25: ledger.v1.PaymentSucceeded.method:type_name -> ledger.v1.PaymentMethod
-	43, // 26: ledger.v1.PaymentSucceeded.next_due:type_name -> google.protobuf.Timestamp
-	43, // 27: ledger.v1.PaymentSucceeded.paid_through:type_name -> google.protobuf.Timestamp
-	42, // 28: ledger.v1.PaymentDeclined.amounts:type_name -> ledger.v1.Amounts
-	3,  // 29: ledger.v1.PaymentDeclined.category:type_name -> ledger.v1.DeclineCategory
-	43, // 30: ledger.v1.PaymentDeclined.next_attempt_at:type_name -> google.protobuf.Timestamp
-	13, // 31: ledger.v1.PaymentDeclined.method:type_name -> ledger.v1.PaymentMethod
-	43, // 32: ledger.v1.PaymentUnknown.sent_at:type_name -> google.protobuf.Timestamp
-	42, // 33: ledger.v1.LateChargeObserved.amounts:type_name -> ledger.v1.Amounts
-	45, // 34: ledger.v1.LateChargeObserved.fee:type_name -> ledger.v1.Money
-	13, // 35: ledger.v1.LateChargeObserved.method:type_name -> ledger.v1.PaymentMethod
-	43, // 36: ledger.v1.LateChargeObserved.next_due:type_name -> google.protobuf.Timestamp
-	43, // 37: ledger.v1.LateChargeObserved.paid_through:type_name -> google.protobuf.Timestamp
-	45, // 38: ledger.v1.LateChargeObserved.settled:type_name -> ledger.v1.Money
-	45, // 39: ledger.v1.DuplicateChargeObserved.amount:type_name -> ledger.v1.Money
-	45, // 40: ledger.v1.DuplicateChargeReturned.amount:type_name -> ledger.v1.Money
-	45, // 41: ledger.v1.AmountMismatchObserved.expected:type_name -> ledger.v1.Money
-	45, // 42: ledger.v1.AmountMismatchObserved.charged:type_name -> ledger.v1.Money
-	43, // 43: ledger.v1.PeriodsSkipped.first:type_name -> google.protobuf.Timestamp
-	43, // 44: ledger.v1.PeriodsSkipped.last:type_name -> google.protobuf.Timestamp
-	43, // 45: ledger.v1.PeriodsSkipped.next_due:type_name -> google.protobuf.Timestamp
-	42, // 46: ledger.v1.RefundRequested.amounts:type_name -> ledger.v1.Amounts
-	42, // 47: ledger.v1.RefundSucceeded.amounts:type_name -> ledger.v1.Amounts
-	43, // 48: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
-	42, // 49: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
-	45, // 50: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
-	42, // 51: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
-	45, // 52: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
-	42, // 53: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
-	5,  // 54: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
-	43, // 55: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
-	4,  // 56: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
-	4,  // 57: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
-	13, // 58: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	9,  // 3: ledger.v1.Terms.initial:type_name -> ledger.v1.InitialPayment
+	57, // 4: ledger.v1.Terms.regular:type_name -> ledger.v1.Amounts
+	10, // 5: ledger.v1.Terms.introductory:type_name -> ledger.v1.Introductory
+	57, // 6: ledger.v1.InitialPayment.amounts:type_name -> ledger.v1.Amounts
+	57, // 7: ledger.v1.Introductory.amounts:type_name -> ledger.v1.Amounts
+	12, // 8: ledger.v1.Buyer.address:type_name -> ledger.v1.Address
+	58, // 9: ledger.v1.Buyer.gdpr_status_date:type_name -> google.protobuf.Timestamp
+	12, // 10: ledger.v1.Buyer.shipping_address:type_name -> ledger.v1.Address
+	11, // 11: ledger.v1.SubscriptionStarted.buyer:type_name -> ledger.v1.Buyer
+	8,  // 12: ledger.v1.SubscriptionStarted.terms:type_name -> ledger.v1.Terms
+	59, // 13: ledger.v1.SubscriptionStarted.mode:type_name -> ledger.v1.Mode
+	13, // 14: ledger.v1.SubscriptionStarted.urls:type_name -> ledger.v1.Urls
+	14, // 15: ledger.v1.SubscriptionStarted.tracking:type_name -> ledger.v1.Tracking
+	15, // 16: ledger.v1.SubscriptionStarted.metadata:type_name -> ledger.v1.Pair
+	11, // 17: ledger.v1.SubscriptionImported.buyer:type_name -> ledger.v1.Buyer
+	8,  // 18: ledger.v1.SubscriptionImported.terms:type_name -> ledger.v1.Terms
+	59, // 19: ledger.v1.SubscriptionImported.mode:type_name -> ledger.v1.Mode
+	16, // 20: ledger.v1.SubscriptionImported.method:type_name -> ledger.v1.PaymentMethod
+	14, // 21: ledger.v1.SubscriptionImported.tracking:type_name -> ledger.v1.Tracking
+	15, // 22: ledger.v1.SubscriptionImported.metadata:type_name -> ledger.v1.Pair
+	6,  // 23: ledger.v1.SubscriptionImported.state:type_name -> ledger.v1.ImportState
+	58, // 24: ledger.v1.SubscriptionImported.next_due:type_name -> google.protobuf.Timestamp
+	58, // 25: ledger.v1.SubscriptionImported.anchor:type_name -> google.protobuf.Timestamp
+	5,  // 26: ledger.v1.SubscriptionImported.charged_by:type_name -> ledger.v1.ChargedBy
+	58, // 27: ledger.v1.SubscriptionImported.started_at:type_name -> google.protobuf.Timestamp
+	57, // 28: ledger.v1.TermsChanged.amounts:type_name -> ledger.v1.Amounts
+	16, // 29: ledger.v1.PaymentMethodStored.method:type_name -> ledger.v1.PaymentMethod
+	11, // 30: ledger.v1.BuyerUpdated.buyer:type_name -> ledger.v1.Buyer
+	57, // 31: ledger.v1.PaymentRequested.amounts:type_name -> ledger.v1.Amounts
+	58, // 32: ledger.v1.PaymentRequested.due:type_name -> google.protobuf.Timestamp
+	16, // 33: ledger.v1.PaymentRequested.method:type_name -> ledger.v1.PaymentMethod
+	17, // 34: ledger.v1.PaymentPending.next_action:type_name -> ledger.v1.NextAction
+	58, // 35: ledger.v1.PaymentPending.expires_at:type_name -> google.protobuf.Timestamp
+	57, // 36: ledger.v1.PaymentSucceeded.amounts:type_name -> ledger.v1.Amounts
+	60, // 37: ledger.v1.PaymentSucceeded.fee:type_name -> ledger.v1.Money
+	60, // 38: ledger.v1.PaymentSucceeded.settled:type_name -> ledger.v1.Money
+	16, // 39: ledger.v1.PaymentSucceeded.method:type_name -> ledger.v1.PaymentMethod
+	58, // 40: ledger.v1.PaymentSucceeded.next_due:type_name -> google.protobuf.Timestamp
+	58, // 41: ledger.v1.PaymentSucceeded.paid_through:type_name -> google.protobuf.Timestamp
+	57, // 42: ledger.v1.PaymentDeclined.amounts:type_name -> ledger.v1.Amounts
+	3,  // 43: ledger.v1.PaymentDeclined.category:type_name -> ledger.v1.DeclineCategory
+	58, // 44: ledger.v1.PaymentDeclined.next_attempt_at:type_name -> google.protobuf.Timestamp
+	16, // 45: ledger.v1.PaymentDeclined.method:type_name -> ledger.v1.PaymentMethod
+	58, // 46: ledger.v1.PaymentUnknown.sent_at:type_name -> google.protobuf.Timestamp
+	57, // 47: ledger.v1.LateChargeObserved.amounts:type_name -> ledger.v1.Amounts
+	60, // 48: ledger.v1.LateChargeObserved.fee:type_name -> ledger.v1.Money
+	16, // 49: ledger.v1.LateChargeObserved.method:type_name -> ledger.v1.PaymentMethod
+	58, // 50: ledger.v1.LateChargeObserved.next_due:type_name -> google.protobuf.Timestamp
+	58, // 51: ledger.v1.LateChargeObserved.paid_through:type_name -> google.protobuf.Timestamp
+	60, // 52: ledger.v1.LateChargeObserved.settled:type_name -> ledger.v1.Money
+	60, // 53: ledger.v1.DuplicateChargeObserved.amount:type_name -> ledger.v1.Money
+	60, // 54: ledger.v1.DuplicateChargeObserved.fee:type_name -> ledger.v1.Money
+	60, // 55: ledger.v1.DuplicateChargeReturned.amount:type_name -> ledger.v1.Money
+	60, // 56: ledger.v1.AmountMismatchObserved.expected:type_name -> ledger.v1.Money
+	60, // 57: ledger.v1.AmountMismatchObserved.charged:type_name -> ledger.v1.Money
+	60, // 58: ledger.v1.AmountMismatchObserved.fee:type_name -> ledger.v1.Money
+	60, // 59: ledger.v1.MismatchResolved.amount:type_name -> ledger.v1.Money
+	57, // 60: ledger.v1.PaymentObserved.amounts:type_name -> ledger.v1.Amounts
+	60, // 61: ledger.v1.PaymentObserved.fee:type_name -> ledger.v1.Money
+	60, // 62: ledger.v1.PaymentObserved.settled:type_name -> ledger.v1.Money
+	16, // 63: ledger.v1.PaymentObserved.method:type_name -> ledger.v1.PaymentMethod
+	58, // 64: ledger.v1.PaymentObserved.next_due:type_name -> google.protobuf.Timestamp
+	58, // 65: ledger.v1.PaymentObserved.paid_through:type_name -> google.protobuf.Timestamp
+	58, // 66: ledger.v1.PaymentRescheduled.next_due:type_name -> google.protobuf.Timestamp
+	58, // 67: ledger.v1.PaymentRescheduled.anchor:type_name -> google.protobuf.Timestamp
+	58, // 68: ledger.v1.PaymentRescheduled.previous_due:type_name -> google.protobuf.Timestamp
+	58, // 69: ledger.v1.PaymentRescheduled.cancel_at:type_name -> google.protobuf.Timestamp
+	58, // 70: ledger.v1.PeriodsSkipped.first:type_name -> google.protobuf.Timestamp
+	58, // 71: ledger.v1.PeriodsSkipped.last:type_name -> google.protobuf.Timestamp
+	58, // 72: ledger.v1.PeriodsSkipped.next_due:type_name -> google.protobuf.Timestamp
+	57, // 73: ledger.v1.RefundRequested.amounts:type_name -> ledger.v1.Amounts
+	57, // 74: ledger.v1.RefundSucceeded.amounts:type_name -> ledger.v1.Amounts
+	58, // 75: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
+	57, // 76: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
+	57, // 77: ledger.v1.RefundObserved.amounts:type_name -> ledger.v1.Amounts
+	60, // 78: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
+	57, // 79: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
+	60, // 80: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
+	61, // 81: ledger.v1.DisputeFundsWithdrawn.policy:type_name -> ledger.v1.ChargebackPolicy
+	57, // 82: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
+	7,  // 83: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
+	58, // 84: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
+	4,  // 85: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
+	58, // 86: ledger.v1.SubscriptionResumed.next_due:type_name -> google.protobuf.Timestamp
+	58, // 87: ledger.v1.SubscriptionResumed.next_attempt_at:type_name -> google.protobuf.Timestamp
+	4,  // 88: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
+	16, // 89: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
+	90, // [90:90] is the sub-list for method output_type
+	90, // [90:90] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_subscription_proto_init() }
@@ -3886,6 +5409,7 @@ func file_ledger_v1_subscription_proto_init() {
 		return
 	}
 	file_ledger_v1_connection_proto_init()
+	file_ledger_v1_merchant_proto_init()
 	file_ledger_v1_money_proto_init()
 	file_ledger_v1_options_proto_init()
 	type x struct{}
@@ -3893,8 +5417,8 @@ func file_ledger_v1_subscription_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_subscription_proto_rawDesc), len(file_ledger_v1_subscription_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   36,
+			NumEnums:      8,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -217,7 +217,7 @@ func (x Outcome_Status) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome_Status.Descriptor instead.
 func (Outcome_Status) EnumDescriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{9, 0}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{21, 0}
 }
 
 // StartRequest is what both ways of starting a subscription carry.
@@ -234,8 +234,10 @@ type StartRequest struct {
 	Quantity uint32 `protobuf:"varint,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	Urls     *Urls  `protobuf:"bytes,7,opt,name=urls,proto3" json:"urls,omitempty"`
 	// The caller's own reference; lists find it.
-	ExternalRef   string    `protobuf:"bytes,8,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
-	Tracking      *Tracking `protobuf:"bytes,9,opt,name=tracking,proto3" json:"tracking,omitempty"`
+	ExternalRef string    `protobuf:"bytes,8,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
+	Tracking    *Tracking `protobuf:"bytes,9,opt,name=tracking,proto3" json:"tracking,omitempty"`
+	// The caller's own pairs: at most 50, keys to 40 and values to 500 characters.
+	Metadata      map[string]string `protobuf:"bytes,10,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +335,13 @@ func (x *StartRequest) GetTracking() *Tracking {
 	return nil
 }
 
+func (x *StartRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 // StartTrialRequest starts a subscription whose terms have an initial payment.
 type StartTrialRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -340,7 +349,11 @@ type StartTrialRequest struct {
 	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Start      *StartRequest          `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
 	// How long to wait for the gateway's outcome: 0 to 30 s.
-	Wait          *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Start though another first payment of this buyer for this price point is not decided yet.
+	AllowDuplicate bool `protobuf:"varint,5,opt,name=allow_duplicate,json=allowDuplicate,proto3" json:"allow_duplicate,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly  bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +416,20 @@ func (x *StartTrialRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *StartTrialRequest) GetAllowDuplicate() bool {
+	if x != nil {
+		return x.AllowDuplicate
+	}
+	return false
+}
+
+func (x *StartTrialRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // StartSubscriptionRequest starts a subscription whose terms have no initial payment.
 type StartSubscriptionRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -410,7 +437,11 @@ type StartSubscriptionRequest struct {
 	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Start      *StartRequest          `protobuf:"bytes,3,opt,name=start,proto3" json:"start,omitempty"`
 	// How long to wait for the gateway's outcome: 0 to 30 s.
-	Wait          *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Start though another first payment of this buyer for this price point is not decided yet.
+	AllowDuplicate bool `protobuf:"varint,5,opt,name=allow_duplicate,json=allowDuplicate,proto3" json:"allow_duplicate,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly  bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,6 +504,20 @@ func (x *StartSubscriptionRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *StartSubscriptionRequest) GetAllowDuplicate() bool {
+	if x != nil {
+		return x.AllowDuplicate
+	}
+	return false
+}
+
+func (x *StartSubscriptionRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // RebillRequest charges the next payment.
 type RebillRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -482,10 +527,14 @@ type RebillRequest struct {
 	// The pay number the caller means; 0 for whichever is next.
 	PayNumber uint32 `protobuf:"varint,4,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	// Less than the terms say; absent for the terms' amounts.
-	Amounts       *Amounts             `protobuf:"bytes,5,opt,name=amounts,proto3" json:"amounts,omitempty"`
-	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Amounts *Amounts             `protobuf:"bytes,5,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	Wait    *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,8,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RebillRequest) Reset() {
@@ -560,6 +609,20 @@ func (x *RebillRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *RebillRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RebillRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
 // RefundRequest returns money of one order.
 type RefundRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -569,11 +632,20 @@ type RefundRequest struct {
 	// The sale's or rebill's order.
 	OrderId int64 `protobuf:"varint,4,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
 	// Absent for all that is left.
-	Amount        *Money               `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
-	Reason        string               `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	Wait          *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Amount *Money               `protobuf:"bytes,5,opt,name=amount,proto3" json:"amount,omitempty"`
+	Reason string               `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Wait   *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
+	// The parts that go back; absent to have `amount` prorated over what is left of each part. Not beside `amount`.
+	Parts *Amounts `protobuf:"bytes,8,opt,name=parts,proto3" json:"parts,omitempty"`
+	// Cancel the subscription in the same step, for the reason BUYER unless cancel_reason names another.
+	AlsoCancel   bool         `protobuf:"varint,9,opt,name=also_cancel,json=alsoCancel,proto3" json:"also_cancel,omitempty"`
+	CancelReason CancelReason `protobuf:"varint,10,opt,name=cancel_reason,json=cancelReason,proto3,enum=ledger.v1.CancelReason" json:"cancel_reason,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,11,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,12,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RefundRequest) Reset() {
@@ -655,6 +727,41 @@ func (x *RefundRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *RefundRequest) GetParts() *Amounts {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *RefundRequest) GetAlsoCancel() bool {
+	if x != nil {
+		return x.AlsoCancel
+	}
+	return false
+}
+
+func (x *RefundRequest) GetCancelReason() CancelReason {
+	if x != nil {
+		return x.CancelReason
+	}
+	return CancelReason_CANCEL_REASON_UNSPECIFIED
+}
+
+func (x *RefundRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RefundRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
 // ChargebackRequest reports one step of a dispute. Reporting a step twice changes nothing.
 type ChargebackRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -673,9 +780,13 @@ type ChargebackRequest struct {
 	// Only for CLOSED.
 	Outcome DisputeOutcome `protobuf:"varint,10,opt,name=outcome,proto3,enum=ledger.v1.DisputeOutcome" json:"outcome,omitempty"`
 	// When the gateway says it happened; absent for now.
-	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,12,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,13,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ChargebackRequest) Reset() {
@@ -785,6 +896,20 @@ func (x *ChargebackRequest) GetOccurredAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ChargebackRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ChargebackRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
 // CancelRequest ends a subscription.
 type CancelRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -794,9 +919,13 @@ type CancelRequest struct {
 	// BUYER, MERCHANT or FRAUD.
 	Reason CancelReason `protobuf:"varint,4,opt,name=reason,proto3,enum=ledger.v1.CancelReason" json:"reason,omitempty"`
 	// At the next unpaid due instant instead of now.
-	AtPeriodEnd   bool `protobuf:"varint,5,opt,name=at_period_end,json=atPeriodEnd,proto3" json:"at_period_end,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AtPeriodEnd bool `protobuf:"varint,5,opt,name=at_period_end,json=atPeriodEnd,proto3" json:"at_period_end,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,7,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CancelRequest) Reset() {
@@ -864,6 +993,20 @@ func (x *CancelRequest) GetAtPeriodEnd() bool {
 	return false
 }
 
+func (x *CancelRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *CancelRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
 // UpdateBuyerRequest replaces what is known of the buyer.
 type UpdateBuyerRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -871,9 +1014,13 @@ type UpdateBuyerRequest struct {
 	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// Its id may be left out; it cannot change.
-	Buyer         *Buyer `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Buyer *Buyer `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,6,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *UpdateBuyerRequest) Reset() {
@@ -934,6 +1081,1167 @@ func (x *UpdateBuyerRequest) GetBuyer() *Buyer {
 	return nil
 }
 
+func (x *UpdateBuyerRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *UpdateBuyerRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// PauseRequest stops charging and dunning.
+type PauseRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	Reason         string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,6,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *PauseRequest) Reset() {
+	*x = PauseRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseRequest) ProtoMessage() {}
+
+func (x *PauseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
+func (*PauseRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PauseRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PauseRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *PauseRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ResumeRequest ends a pause.
+type ResumeRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	Wait           *durationpb.Duration   `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,6,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ResumeRequest) Reset() {
+	*x = ResumeRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeRequest) ProtoMessage() {}
+
+func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
+func (*ResumeRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResumeRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ResumeRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *ResumeRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ResumeRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// RescheduleRequest moves the next due instant.
+type RescheduleRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// In the future. Required.
+	NextDueAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_due_at,json=nextDueAt,proto3" json:"next_due_at,omitempty"`
+	// Only this payment moves; the ones after it stay where they are.
+	KeepAnchor bool `protobuf:"varint,5,opt,name=keep_anchor,json=keepAnchor,proto3" json:"keep_anchor,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,7,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RescheduleRequest) Reset() {
+	*x = RescheduleRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RescheduleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RescheduleRequest) ProtoMessage() {}
+
+func (x *RescheduleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RescheduleRequest.ProtoReflect.Descriptor instead.
+func (*RescheduleRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RescheduleRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *RescheduleRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RescheduleRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *RescheduleRequest) GetNextDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDueAt
+	}
+	return nil
+}
+
+func (x *RescheduleRequest) GetKeepAnchor() bool {
+	if x != nil {
+		return x.KeepAnchor
+	}
+	return false
+}
+
+func (x *RescheduleRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *RescheduleRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ReplacePaymentMethodRequest names another method.
+type ReplacePaymentMethodRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The gateway's one-time token of the new method. Required.
+	PaymentMethodToken string `protobuf:"bytes,4,opt,name=payment_method_token,json=paymentMethodToken,proto3" json:"payment_method_token,omitempty"`
+	// The account through which it is charged; empty for the one in use.
+	ConnectionId string               `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Wait         *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,8,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ReplacePaymentMethodRequest) Reset() {
+	*x = ReplacePaymentMethodRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplacePaymentMethodRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplacePaymentMethodRequest) ProtoMessage() {}
+
+func (x *ReplacePaymentMethodRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplacePaymentMethodRequest.ProtoReflect.Descriptor instead.
+func (*ReplacePaymentMethodRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReplacePaymentMethodRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ReplacePaymentMethodRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ReplacePaymentMethodRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ReplacePaymentMethodRequest) GetPaymentMethodToken() string {
+	if x != nil {
+		return x.PaymentMethodToken
+	}
+	return ""
+}
+
+func (x *ReplacePaymentMethodRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ReplacePaymentMethodRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *ReplacePaymentMethodRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ReplacePaymentMethodRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ChangeTermsRequest changes what is asked for from the next payment on.
+type ChangeTermsRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// In the subscription's currency.
+	Amounts *Amounts `protobuf:"bytes,4,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	// Where the buyer's consent can be found. Required.
+	ConsentReference string `protobuf:"bytes,5,opt,name=consent_reference,json=consentReference,proto3" json:"consent_reference,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,6,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,7,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ChangeTermsRequest) Reset() {
+	*x = ChangeTermsRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeTermsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeTermsRequest) ProtoMessage() {}
+
+func (x *ChangeTermsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeTermsRequest.ProtoReflect.Descriptor instead.
+func (*ChangeTermsRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ChangeTermsRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ChangeTermsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ChangeTermsRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ChangeTermsRequest) GetAmounts() *Amounts {
+	if x != nil {
+		return x.Amounts
+	}
+	return nil
+}
+
+func (x *ChangeTermsRequest) GetConsentReference() string {
+	if x != nil {
+		return x.ConsentReference
+	}
+	return ""
+}
+
+func (x *ChangeTermsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ChangeTermsRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// WithdrawCancellationRequest undoes a scheduled cancellation.
+type WithdrawCancellationRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,5,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *WithdrawCancellationRequest) Reset() {
+	*x = WithdrawCancellationRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawCancellationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawCancellationRequest) ProtoMessage() {}
+
+func (x *WithdrawCancellationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawCancellationRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawCancellationRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WithdrawCancellationRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *WithdrawCancellationRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *WithdrawCancellationRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *WithdrawCancellationRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *WithdrawCancellationRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ImportRequest is what is known of a subscription that began elsewhere.
+type ImportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the caller or, if empty, derived from the request id. [A-Za-z0-9_]{1,40}
+	SubscriptionId string `protobuf:"bytes,1,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	Buyer          *Buyer `protobuf:"bytes,2,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	Terms          *Terms `protobuf:"bytes,3,opt,name=terms,proto3" json:"terms,omitempty"`
+	ConnectionId   string `protobuf:"bytes,4,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The stored method; may be absent only if the gateway runs the schedule.
+	PaymentMethod *PaymentMethod    `protobuf:"bytes,5,opt,name=payment_method,json=paymentMethod,proto3" json:"payment_method,omitempty"`
+	Quantity      uint32            `protobuf:"varint,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	ExternalRef   string            `protobuf:"bytes,7,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
+	Tracking      *Tracking         `protobuf:"bytes,8,opt,name=tracking,proto3" json:"tracking,omitempty"`
+	Metadata      map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	State         ImportState       `protobuf:"varint,10,opt,name=state,proto3,enum=ledger.v1.ImportState" json:"state,omitempty"`
+	// The highest pay number that is paid: at least 1.
+	PaidNumber uint32                 `protobuf:"varint,11,opt,name=paid_number,json=paidNumber,proto3" json:"paid_number,omitempty"`
+	NextDueAt  *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=next_due_at,json=nextDueAt,proto3" json:"next_due_at,omitempty"`
+	// Due instants are anchor + k periods; next_due_at if it is absent.
+	AnchorAt            *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=anchor_at,json=anchorAt,proto3" json:"anchor_at,omitempty"`
+	ForeignFirstOrderId string                 `protobuf:"bytes,14,opt,name=foreign_first_order_id,json=foreignFirstOrderId,proto3" json:"foreign_first_order_id,omitempty"`
+	ChargedBy           ChargedBy              `protobuf:"varint,15,opt,name=charged_by,json=chargedBy,proto3,enum=ledger.v1.ChargedBy" json:"charged_by,omitempty"`
+	// When the first payment was made; absent if nobody knows.
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRequest) Reset() {
+	*x = ImportRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRequest) ProtoMessage() {}
+
+func (x *ImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
+func (*ImportRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetBuyer() *Buyer {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetTerms() *Terms {
+	if x != nil {
+		return x.Terms
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetPaymentMethod() *PaymentMethod {
+	if x != nil {
+		return x.PaymentMethod
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetQuantity() uint32 {
+	if x != nil {
+		return x.Quantity
+	}
+	return 0
+}
+
+func (x *ImportRequest) GetExternalRef() string {
+	if x != nil {
+		return x.ExternalRef
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetTracking() *Tracking {
+	if x != nil {
+		return x.Tracking
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetState() ImportState {
+	if x != nil {
+		return x.State
+	}
+	return ImportState_IMPORT_STATE_UNSPECIFIED
+}
+
+func (x *ImportRequest) GetPaidNumber() uint32 {
+	if x != nil {
+		return x.PaidNumber
+	}
+	return 0
+}
+
+func (x *ImportRequest) GetNextDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDueAt
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetAnchorAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AnchorAt
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetForeignFirstOrderId() string {
+	if x != nil {
+		return x.ForeignFirstOrderId
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetChargedBy() ChargedBy {
+	if x != nil {
+		return x.ChargedBy
+	}
+	return ChargedBy_CHARGED_BY_UNSPECIFIED
+}
+
+func (x *ImportRequest) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+// ImportSubscriptionRequest takes over a subscription.
+type ImportSubscriptionRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Import     *ImportRequest         `protobuf:"bytes,3,opt,name=import,proto3" json:"import,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportSubscriptionRequest) Reset() {
+	*x = ImportSubscriptionRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportSubscriptionRequest) ProtoMessage() {}
+
+func (x *ImportSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*ImportSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ImportSubscriptionRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ImportSubscriptionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ImportSubscriptionRequest) GetImport() *ImportRequest {
+	if x != nil {
+		return x.Import
+	}
+	return nil
+}
+
+func (x *ImportSubscriptionRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// ObservePaymentRequest reports a payment that the gateway took by itself.
+type ObservePaymentRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The gateway's id of the charge: observed once. Required.
+	Reference     string         `protobuf:"bytes,4,opt,name=reference,proto3" json:"reference,omitempty"`
+	Amounts       *Amounts       `protobuf:"bytes,5,opt,name=amounts,proto3" json:"amounts,omitempty"`
+	Fee           *Money         `protobuf:"bytes,6,opt,name=fee,proto3" json:"fee,omitempty"`
+	Settled       *Money         `protobuf:"bytes,7,opt,name=settled,proto3" json:"settled,omitempty"`
+	PaymentMethod *PaymentMethod `protobuf:"bytes,8,opt,name=payment_method,json=paymentMethod,proto3" json:"payment_method,omitempty"`
+	// When the gateway says it happened; absent for now.
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,11,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ObservePaymentRequest) Reset() {
+	*x = ObservePaymentRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObservePaymentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObservePaymentRequest) ProtoMessage() {}
+
+func (x *ObservePaymentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObservePaymentRequest.ProtoReflect.Descriptor instead.
+func (*ObservePaymentRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ObservePaymentRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ObservePaymentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ObservePaymentRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ObservePaymentRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ObservePaymentRequest) GetAmounts() *Amounts {
+	if x != nil {
+		return x.Amounts
+	}
+	return nil
+}
+
+func (x *ObservePaymentRequest) GetFee() *Money {
+	if x != nil {
+		return x.Fee
+	}
+	return nil
+}
+
+func (x *ObservePaymentRequest) GetSettled() *Money {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *ObservePaymentRequest) GetPaymentMethod() *PaymentMethod {
+	if x != nil {
+		return x.PaymentMethod
+	}
+	return nil
+}
+
+func (x *ObservePaymentRequest) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *ObservePaymentRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ObservePaymentRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ObserveRefundRequest reports a refund that was made at the gateway.
+type ObserveRefundRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	// The order that was refunded.
+	OrderId int64 `protobuf:"varint,4,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The gateway's id of the refund: observed once. Required.
+	Reference string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	Amount    *Money `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`
+	Reason    string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When the gateway says it happened; absent for now.
+	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,9,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,10,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ObserveRefundRequest) Reset() {
+	*x = ObserveRefundRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveRefundRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveRefundRequest) ProtoMessage() {}
+
+func (x *ObserveRefundRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveRefundRequest.ProtoReflect.Descriptor instead.
+func (*ObserveRefundRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ObserveRefundRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ObserveRefundRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ObserveRefundRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ObserveRefundRequest) GetOrderId() int64 {
+	if x != nil {
+		return x.OrderId
+	}
+	return 0
+}
+
+func (x *ObserveRefundRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ObserveRefundRequest) GetAmount() *Money {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *ObserveRefundRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ObserveRefundRequest) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
+func (x *ObserveRefundRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ObserveRefundRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
+// ResolveMismatchRequest reports where a charge of another amount went.
+type ResolveMismatchRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId      string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,3,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	PayNumber      uint32                 `protobuf:"varint,4,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Attempt        uint32                 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The gateway's id of the return. Required.
+	Reference string `protobuf:"bytes,6,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Answer what the command would do, and do nothing.
+	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Refuse with REVISION_CONFLICT unless the last event has this revision.
+	ExpectedRevision *int64 `protobuf:"varint,8,opt,name=expected_revision,json=expectedRevision,proto3,oneof" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *ResolveMismatchRequest) Reset() {
+	*x = ResolveMismatchRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveMismatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveMismatchRequest) ProtoMessage() {}
+
+func (x *ResolveMismatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveMismatchRequest.ProtoReflect.Descriptor instead.
+func (*ResolveMismatchRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ResolveMismatchRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ResolveMismatchRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResolveMismatchRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ResolveMismatchRequest) GetPayNumber() uint32 {
+	if x != nil {
+		return x.PayNumber
+	}
+	return 0
+}
+
+func (x *ResolveMismatchRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ResolveMismatchRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ResolveMismatchRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *ResolveMismatchRequest) GetExpectedRevision() int64 {
+	if x != nil && x.ExpectedRevision != nil {
+		return *x.ExpectedRevision
+	}
+	return 0
+}
+
 // CommandResponse answers every command of a subscription.
 type CommandResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -944,14 +2252,16 @@ type CommandResponse struct {
 	// Pass it as min_position to a list that must show this command's effect.
 	Position string `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	// The request had been done before; nothing was done now.
-	Replayed      bool `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	Replayed bool `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// What the command would do; only for validate_only, and then alone.
+	Preview       *Preview `protobuf:"bytes,5,opt,name=preview,proto3" json:"preview,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CommandResponse) Reset() {
 	*x = CommandResponse{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[8]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +2273,7 @@ func (x *CommandResponse) String() string {
 func (*CommandResponse) ProtoMessage() {}
 
 func (x *CommandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[8]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +2286,7 @@ func (x *CommandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResponse.ProtoReflect.Descriptor instead.
 func (*CommandResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{8}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CommandResponse) GetSubscription() *Subscription {
@@ -1007,6 +2317,77 @@ func (x *CommandResponse) GetReplayed() bool {
 	return false
 }
 
+func (x *CommandResponse) GetPreview() *Preview {
+	if x != nil {
+		return x.Preview
+	}
+	return nil
+}
+
+// Preview is what a command would do. Numbers that are given out only when it is done are 0 in it.
+type Preview struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What would be appended, in order.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The journal entries of these events.
+	Entries []*Entry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// The subscription afterwards.
+	Subscription  *Subscription `protobuf:"bytes,3,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Preview) Reset() {
+	*x = Preview{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Preview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Preview) ProtoMessage() {}
+
+func (x *Preview) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Preview.ProtoReflect.Descriptor instead.
+func (*Preview) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Preview) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Preview) GetEntries() []*Entry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *Preview) GetSubscription() *Subscription {
+	if x != nil {
+		return x.Subscription
+	}
+	return nil
+}
+
 // Outcome is what became of the attempt or refund that a command asked for.
 type Outcome struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1025,7 +2406,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[9]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +2418,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[9]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +2431,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{9}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Outcome) GetStatus() Outcome_Status {
@@ -1145,14 +2526,24 @@ type Subscription struct {
 	LastOrderId  int64                  `protobuf:"varint,23,opt,name=last_order_id,json=lastOrderId,proto3" json:"last_order_id,omitempty"`
 	StartedAt    *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// The revision of the last event: the number of events less one.
-	Revision      int64 `protobuf:"varint,25,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision  int64             `protobuf:"varint,25,opt,name=revision,proto3" json:"revision,omitempty"`
+	ChargedBy ChargedBy         `protobuf:"varint,26,opt,name=charged_by,json=chargedBy,proto3,enum=ledger.v1.ChargedBy" json:"charged_by,omitempty"`
+	Metadata  map[string]string `protobuf:"bytes,27,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Where the next payments are counted from.
+	AnchorAt *timestamppb.Timestamp `protobuf:"bytes,28,opt,name=anchor_at,json=anchorAt,proto3" json:"anchor_at,omitempty"`
+	// Nothing is charged until a dispute is closed.
+	Held bool `protobuf:"varint,29,opt,name=held,proto3" json:"held,omitempty"`
+	// The first order in the system that the subscription was imported from.
+	ForeignFirstOrderId string `protobuf:"bytes,30,opt,name=foreign_first_order_id,json=foreignFirstOrderId,proto3" json:"foreign_first_order_id,omitempty"`
+	// What the next payment asks for; absent if none is left.
+	NextAmounts   *Amounts `protobuf:"bytes,31,opt,name=next_amounts,json=nextAmounts,proto3" json:"next_amounts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[10]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +2555,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[10]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +2568,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{10}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Subscription) GetMerchantId() string {
@@ -1355,6 +2746,48 @@ func (x *Subscription) GetRevision() int64 {
 	return 0
 }
 
+func (x *Subscription) GetChargedBy() ChargedBy {
+	if x != nil {
+		return x.ChargedBy
+	}
+	return ChargedBy_CHARGED_BY_UNSPECIFIED
+}
+
+func (x *Subscription) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
+func (x *Subscription) GetAnchorAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AnchorAt
+	}
+	return nil
+}
+
+func (x *Subscription) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Subscription) GetForeignFirstOrderId() string {
+	if x != nil {
+		return x.ForeignFirstOrderId
+	}
+	return ""
+}
+
+func (x *Subscription) GetNextAmounts() *Amounts {
+	if x != nil {
+		return x.NextAmounts
+	}
+	return nil
+}
+
 // OpenAttempt is an attempt that is not decided yet.
 type OpenAttempt struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1374,7 +2807,7 @@ type OpenAttempt struct {
 
 func (x *OpenAttempt) Reset() {
 	*x = OpenAttempt{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[11]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +2819,7 @@ func (x *OpenAttempt) String() string {
 func (*OpenAttempt) ProtoMessage() {}
 
 func (x *OpenAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[11]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +2832,7 @@ func (x *OpenAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenAttempt.ProtoReflect.Descriptor instead.
 func (*OpenAttempt) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{11}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *OpenAttempt) GetPayNumber() uint32 {
@@ -1470,13 +2903,15 @@ type GetSubscriptionRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
 	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// As it was known then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSubscriptionRequest) Reset() {
 	*x = GetSubscriptionRequest{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[12]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +2923,7 @@ func (x *GetSubscriptionRequest) String() string {
 func (*GetSubscriptionRequest) ProtoMessage() {}
 
 func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[12]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +2936,7 @@ func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{12}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetSubscriptionRequest) GetMerchantId() string {
@@ -1518,21 +2953,528 @@ func (x *GetSubscriptionRequest) GetSubscriptionId() string {
 	return ""
 }
 
+func (x *GetSubscriptionRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// ListSubscriptionsRequest filters subscriptions; what is left out does not filter.
+type ListSubscriptionsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	States     []SubscriptionState    `protobuf:"varint,2,rep,packed,name=states,proto3,enum=ledger.v1.SubscriptionState" json:"states,omitempty"`
+	BuyerId    string                 `protobuf:"bytes,3,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	// The buyer's e-mail, whole; capitals do not matter.
+	Email        string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	ExternalRef  string `protobuf:"bytes,5,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
+	ConnectionId string `protobuf:"bytes,6,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	ProductId    string `protobuf:"bytes,7,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	// The subscription that made this order.
+	OrderId int64 `protobuf:"varint,8,opt,name=order_id,json=orderId,proto3" json:"order_id,omitempty"`
+	// The subscription that a charge or a refund of the gateway belongs to.
+	GatewayReference string `protobuf:"bytes,9,opt,name=gateway_reference,json=gatewayReference,proto3" json:"gateway_reference,omitempty"`
+	// Only those whose flag is so.
+	InDoubt  *bool `protobuf:"varint,10,opt,name=in_doubt,json=inDoubt,proto3,oneof" json:"in_doubt,omitempty"`
+	Disputed *bool `protobuf:"varint,11,opt,name=disputed,proto3,oneof" json:"disputed,omitempty"`
+	// Half open, by next_due_at.
+	DueFrom *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=due_from,json=dueFrom,proto3" json:"due_from,omitempty"`
+	DueTo   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=due_to,json=dueTo,proto3" json:"due_to,omitempty"`
+	// 1 to 500; 0 means 50.
+	PageSize  int32  `protobuf:"varint,14,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,15,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Wait up to 2 s until the view has seen this position.
+	MinPosition string `protobuf:"bytes,16,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	// As the ledger knew it then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsRequest) Reset() {
+	*x = ListSubscriptionsRequest{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsRequest) ProtoMessage() {}
+
+func (x *ListSubscriptionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListSubscriptionsRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetStates() []SubscriptionState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsRequest) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetExternalRef() string {
+	if x != nil {
+		return x.ExternalRef
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetOrderId() int64 {
+	if x != nil {
+		return x.OrderId
+	}
+	return 0
+}
+
+func (x *ListSubscriptionsRequest) GetGatewayReference() string {
+	if x != nil {
+		return x.GatewayReference
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetInDoubt() bool {
+	if x != nil && x.InDoubt != nil {
+		return *x.InDoubt
+	}
+	return false
+}
+
+func (x *ListSubscriptionsRequest) GetDisputed() bool {
+	if x != nil && x.Disputed != nil {
+		return *x.Disputed
+	}
+	return false
+}
+
+func (x *ListSubscriptionsRequest) GetDueFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueFrom
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsRequest) GetDueTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DueTo
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSubscriptionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetMinPosition() string {
+	if x != nil {
+		return x.MinPosition
+	}
+	return ""
+}
+
+func (x *ListSubscriptionsRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// ListSubscriptionsResponse is a page of subscriptions, highest number first.
+type ListSubscriptionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subscriptions []*SubscriptionSummary `protobuf:"bytes,1,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscriptionsResponse) Reset() {
+	*x = ListSubscriptionsResponse{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscriptionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscriptionsResponse) ProtoMessage() {}
+
+func (x *ListSubscriptionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscriptionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSubscriptionsResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListSubscriptionsResponse) GetSubscriptions() []*SubscriptionSummary {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *ListSubscriptionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// SubscriptionSummary is a subscription as lists show it.
+type SubscriptionSummary struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	Number         int64                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	State          SubscriptionState      `protobuf:"varint,4,opt,name=state,proto3,enum=ledger.v1.SubscriptionState" json:"state,omitempty"`
+	BuyerId        string                 `protobuf:"bytes,5,opt,name=buyer_id,json=buyerId,proto3" json:"buyer_id,omitempty"`
+	Email          string                 `protobuf:"bytes,6,opt,name=email,proto3" json:"email,omitempty"`
+	ExternalRef    string                 `protobuf:"bytes,7,opt,name=external_ref,json=externalRef,proto3" json:"external_ref,omitempty"`
+	ConnectionId   string                 `protobuf:"bytes,8,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Mode           Mode                   `protobuf:"varint,9,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
+	ProductId      string                 `protobuf:"bytes,10,opt,name=product_id,json=productId,proto3" json:"product_id,omitempty"`
+	ProductName    string                 `protobuf:"bytes,11,opt,name=product_name,json=productName,proto3" json:"product_name,omitempty"`
+	PricePoint     uint32                 `protobuf:"varint,12,opt,name=price_point,json=pricePoint,proto3" json:"price_point,omitempty"`
+	Kind           PriceKind              `protobuf:"varint,13,opt,name=kind,proto3,enum=ledger.v1.PriceKind" json:"kind,omitempty"`
+	PaidNumber     uint32                 `protobuf:"varint,14,opt,name=paid_number,json=paidNumber,proto3" json:"paid_number,omitempty"`
+	// 9999 for no end.
+	PaymentsLeft   uint32                 `protobuf:"varint,15,opt,name=payments_left,json=paymentsLeft,proto3" json:"payments_left,omitempty"`
+	NextDueAt      *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=next_due_at,json=nextDueAt,proto3" json:"next_due_at,omitempty"`
+	NextAttemptAt  *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	PaidThrough    *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
+	CancelAt       *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=cancel_at,json=cancelAt,proto3" json:"cancel_at,omitempty"`
+	CancelReason   CancelReason           `protobuf:"varint,20,opt,name=cancel_reason,json=cancelReason,proto3,enum=ledger.v1.CancelReason" json:"cancel_reason,omitempty"`
+	InDoubt        bool                   `protobuf:"varint,21,opt,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	Disputed       bool                   `protobuf:"varint,22,opt,name=disputed,proto3" json:"disputed,omitempty"`
+	AmountMismatch bool                   `protobuf:"varint,23,opt,name=amount_mismatch,json=amountMismatch,proto3" json:"amount_mismatch,omitempty"`
+	ChargedBy      ChargedBy              `protobuf:"varint,24,opt,name=charged_by,json=chargedBy,proto3,enum=ledger.v1.ChargedBy" json:"charged_by,omitempty"`
+	// What the next payment asks for; absent if none is left.
+	NextAmount *Money `protobuf:"bytes,25,opt,name=next_amount,json=nextAmount,proto3" json:"next_amount,omitempty"`
+	// Of the last failed payment; empty if the last one succeeded.
+	DeclineCode   string                 `protobuf:"bytes,26,opt,name=decline_code,json=declineCode,proto3" json:"decline_code,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,28,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriptionSummary) Reset() {
+	*x = SubscriptionSummary{}
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriptionSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriptionSummary) ProtoMessage() {}
+
+func (x *SubscriptionSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriptionSummary.ProtoReflect.Descriptor instead.
+func (*SubscriptionSummary) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SubscriptionSummary) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SubscriptionSummary) GetState() SubscriptionState {
+	if x != nil {
+		return x.State
+	}
+	return SubscriptionState_SUBSCRIPTION_STATE_UNSPECIFIED
+}
+
+func (x *SubscriptionSummary) GetBuyerId() string {
+	if x != nil {
+		return x.BuyerId
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetExternalRef() string {
+	if x != nil {
+		return x.ExternalRef
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_UNSPECIFIED
+}
+
+func (x *SubscriptionSummary) GetProductId() string {
+	if x != nil {
+		return x.ProductId
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetProductName() string {
+	if x != nil {
+		return x.ProductName
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetPricePoint() uint32 {
+	if x != nil {
+		return x.PricePoint
+	}
+	return 0
+}
+
+func (x *SubscriptionSummary) GetKind() PriceKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PriceKind_PRICE_KIND_UNSPECIFIED
+}
+
+func (x *SubscriptionSummary) GetPaidNumber() uint32 {
+	if x != nil {
+		return x.PaidNumber
+	}
+	return 0
+}
+
+func (x *SubscriptionSummary) GetPaymentsLeft() uint32 {
+	if x != nil {
+		return x.PaymentsLeft
+	}
+	return 0
+}
+
+func (x *SubscriptionSummary) GetNextDueAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextDueAt
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetPaidThrough() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PaidThrough
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetCancelAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelAt
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetCancelReason() CancelReason {
+	if x != nil {
+		return x.CancelReason
+	}
+	return CancelReason_CANCEL_REASON_UNSPECIFIED
+}
+
+func (x *SubscriptionSummary) GetInDoubt() bool {
+	if x != nil {
+		return x.InDoubt
+	}
+	return false
+}
+
+func (x *SubscriptionSummary) GetDisputed() bool {
+	if x != nil {
+		return x.Disputed
+	}
+	return false
+}
+
+func (x *SubscriptionSummary) GetAmountMismatch() bool {
+	if x != nil {
+		return x.AmountMismatch
+	}
+	return false
+}
+
+func (x *SubscriptionSummary) GetChargedBy() ChargedBy {
+	if x != nil {
+		return x.ChargedBy
+	}
+	return ChargedBy_CHARGED_BY_UNSPECIFIED
+}
+
+func (x *SubscriptionSummary) GetNextAmount() *Money {
+	if x != nil {
+		return x.NextAmount
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetDeclineCode() string {
+	if x != nil {
+		return x.DeclineCode
+	}
+	return ""
+}
+
+func (x *SubscriptionSummary) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *SubscriptionSummary) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
 // ListEventsRequest names a subscription.
 type ListEventsRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
 	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
 	// 1 to 500; 0 means 50.
-	PageSize      int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageSize  int32  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only what was known then; absent for now.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[13]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +3486,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[13]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +3499,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{13}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListEventsRequest) GetMerchantId() string {
@@ -1588,6 +3530,13 @@ func (x *ListEventsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListEventsRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // ListEventsResponse is a page of events, oldest first.
 type ListEventsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1599,7 +3548,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[14]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +3560,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[14]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +3573,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{14}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListEventsResponse) GetEvents() []*RecordedEvent {
@@ -1657,7 +3606,7 @@ type RecordedEvent struct {
 
 func (x *RecordedEvent) Reset() {
 	*x = RecordedEvent{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[15]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +3618,7 @@ func (x *RecordedEvent) String() string {
 func (*RecordedEvent) ProtoMessage() {}
 
 func (x *RecordedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[15]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +3631,7 @@ func (x *RecordedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordedEvent.ProtoReflect.Descriptor instead.
 func (*RecordedEvent) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{15}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RecordedEvent) GetEventId() string {
@@ -1739,7 +3688,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[16]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +3700,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[16]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +3713,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{16}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WatchEventsRequest) GetMerchantId() string {
@@ -1793,7 +3742,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[17]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +3754,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_subscription_service_proto_msgTypes[17]
+	mi := &file_ledger_v1_subscription_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +3767,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{17}
+	return file_ledger_v1_subscription_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WatchEventsResponse) GetEvent() *RecordedEvent {
@@ -1846,7 +3795,7 @@ var File_ledger_v1_subscription_service_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
-	"$ledger/v1/subscription_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15ledger/v1/event.proto\x1a\x15ledger/v1/money.proto\x1a\x17ledger/v1/options.proto\x1a\x1cledger/v1/subscription.proto\"\xf9\x02\n" +
+	"$ledger/v1/subscription_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x15ledger/v1/event.proto\x1a\x17ledger/v1/journal.proto\x1a\x15ledger/v1/money.proto\x1a\x17ledger/v1/options.proto\x1a\x1cledger/v1/subscription.proto\"\x80\x04\n" +
 	"\fStartRequest\x12'\n" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12&\n" +
 	"\x05buyer\x18\x02 \x01(\v2\x10.ledger.v1.BuyerR\x05buyer\x12&\n" +
@@ -1856,21 +3805,30 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\bquantity\x18\x06 \x01(\rR\bquantity\x12#\n" +
 	"\x04urls\x18\a \x01(\v2\x0f.ledger.v1.UrlsR\x04urls\x12!\n" +
 	"\fexternal_ref\x18\b \x01(\tR\vexternalRef\x12/\n" +
-	"\btracking\x18\t \x01(\v2\x13.ledger.v1.TrackingR\btracking\"\xb1\x01\n" +
+	"\btracking\x18\t \x01(\v2\x13.ledger.v1.TrackingR\btracking\x12H\n" +
+	"\bmetadata\x18\n" +
+	" \x03(\v2%.ledger.v1.StartRequest.MetadataEntryB\x05\xb8\xbb\x18\xf4\x03R\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x01\n" +
 	"\x11StartTrialRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12-\n" +
 	"\x05start\x18\x03 \x01(\v2\x17.ledger.v1.StartRequestR\x05start\x12-\n" +
-	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xb8\x01\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12'\n" +
+	"\x0fallow_duplicate\x18\x05 \x01(\bR\x0eallowDuplicate\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"\x86\x02\n" +
 	"\x18StartSubscriptionRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12-\n" +
 	"\x05start\x18\x03 \x01(\v2\x17.ledger.v1.StartRequestR\x05start\x12-\n" +
-	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xf4\x01\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12'\n" +
+	"\x0fallow_duplicate\x18\x05 \x01(\bR\x0eallowDuplicate\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\"\xe1\x02\n" +
 	"\rRebillRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -1880,7 +3838,10 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
 	"pay_number\x18\x04 \x01(\rR\tpayNumber\x12,\n" +
 	"\aamounts\x18\x05 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12-\n" +
-	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x84\x02\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\b \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xfa\x03\n" +
 	"\rRefundRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -1890,7 +3851,15 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\border_id\x18\x04 \x01(\x03R\aorderId\x12(\n" +
 	"\x06amount\x18\x05 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12-\n" +
-	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xbd\x03\n" +
+	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12(\n" +
+	"\x05parts\x18\b \x01(\v2\x12.ledger.v1.AmountsR\x05parts\x12\x1f\n" +
+	"\valso_cancel\x18\t \x01(\bR\n" +
+	"alsoCancel\x12<\n" +
+	"\rcancel_reason\x18\n" +
+	" \x01(\x0e2\x17.ledger.v1.CancelReasonR\fcancelReason\x12#\n" +
+	"\rvalidate_only\x18\v \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\f \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xaa\x04\n" +
 	"\x11ChargebackRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -1907,7 +3876,10 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\aoutcome\x18\n" +
 	" \x01(\x0e2\x19.ledger.v1.DisputeOutcomeR\aoutcome\x12;\n" +
 	"\voccurred_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"occurredAt\"\xcd\x01\n" +
+	"occurredAt\x12#\n" +
+	"\rvalidate_only\x18\f \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\r \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xba\x02\n" +
 	"\rCancelRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -1915,19 +3887,171 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
 	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12/\n" +
 	"\x06reason\x18\x04 \x01(\x0e2\x17.ledger.v1.CancelReasonR\x06reason\x12\"\n" +
-	"\rat_period_end\x18\x05 \x01(\bR\vatPeriodEnd\"\xa5\x01\n" +
+	"\rat_period_end\x18\x05 \x01(\bR\vatPeriodEnd\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\a \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\x92\x02\n" +
 	"\x12UpdateBuyerRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
 	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12&\n" +
-	"\x05buyer\x18\x04 \x01(\v2\x10.ledger.v1.BuyerR\x05buyer\"\xb4\x01\n" +
+	"\x05buyer\x18\x04 \x01(\v2\x10.ledger.v1.BuyerR\x05buyer\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\x06 \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xfc\x01\n" +
+	"\fPauseRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\x06 \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\x94\x02\n" +
+	"\rResumeRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12-\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\x06 \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xc6\x02\n" +
+	"\x11RescheduleRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12:\n" +
+	"\vnext_due_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnextDueAt\x12\x1f\n" +
+	"\vkeep_anchor\x18\x05 \x01(\bR\n" +
+	"keepAnchor\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\a \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xff\x02\n" +
+	"\x1bReplacePaymentMethodRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x126\n" +
+	"\x14payment_method_token\x18\x04 \x01(\tB\x04\xb0\xbb\x18\x01R\x12paymentMethodToken\x12#\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\b \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xc5\x02\n" +
+	"\x12ChangeTermsRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12,\n" +
+	"\aamounts\x18\x04 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12+\n" +
+	"\x11consent_reference\x18\x05 \x01(\tR\x10consentReference\x12#\n" +
+	"\rvalidate_only\x18\x06 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\a \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xf3\x01\n" +
+	"\x1bWithdrawCancellationRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\x05 \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xcf\x06\n" +
+	"\rImportRequest\x12'\n" +
+	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12&\n" +
+	"\x05buyer\x18\x02 \x01(\v2\x10.ledger.v1.BuyerR\x05buyer\x12&\n" +
+	"\x05terms\x18\x03 \x01(\v2\x10.ledger.v1.TermsR\x05terms\x12#\n" +
+	"\rconnection_id\x18\x04 \x01(\tR\fconnectionId\x12?\n" +
+	"\x0epayment_method\x18\x05 \x01(\v2\x18.ledger.v1.PaymentMethodR\rpaymentMethod\x12\x1a\n" +
+	"\bquantity\x18\x06 \x01(\rR\bquantity\x12!\n" +
+	"\fexternal_ref\x18\a \x01(\tR\vexternalRef\x12/\n" +
+	"\btracking\x18\b \x01(\v2\x13.ledger.v1.TrackingR\btracking\x12I\n" +
+	"\bmetadata\x18\t \x03(\v2&.ledger.v1.ImportRequest.MetadataEntryB\x05\xb8\xbb\x18\xf4\x03R\bmetadata\x12,\n" +
+	"\x05state\x18\n" +
+	" \x01(\x0e2\x16.ledger.v1.ImportStateR\x05state\x12\x1f\n" +
+	"\vpaid_number\x18\v \x01(\rR\n" +
+	"paidNumber\x12:\n" +
+	"\vnext_due_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tnextDueAt\x127\n" +
+	"\tanchor_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\banchorAt\x123\n" +
+	"\x16foreign_first_order_id\x18\x0e \x01(\tR\x13foreignFirstOrderId\x123\n" +
+	"\n" +
+	"charged_by\x18\x0f \x01(\x0e2\x14.ledger.v1.ChargedByR\tchargedBy\x129\n" +
+	"\n" +
+	"started_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
+	"\x19ImportSubscriptionRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x120\n" +
+	"\x06import\x18\x03 \x01(\v2\x18.ledger.v1.ImportRequestR\x06import\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"\x87\x04\n" +
+	"\x15ObservePaymentRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x1c\n" +
+	"\treference\x18\x04 \x01(\tR\treference\x12,\n" +
+	"\aamounts\x18\x05 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\"\n" +
+	"\x03fee\x18\x06 \x01(\v2\x10.ledger.v1.MoneyR\x03fee\x12*\n" +
+	"\asettled\x18\a \x01(\v2\x10.ledger.v1.MoneyR\asettled\x12?\n" +
+	"\x0epayment_method\x18\b \x01(\v2\x18.ledger.v1.PaymentMethodR\rpaymentMethod\x12;\n" +
+	"\voccurred_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x12#\n" +
+	"\rvalidate_only\x18\n" +
+	" \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\v \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xa4\x03\n" +
+	"\x14ObserveRefundRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x19\n" +
+	"\border_id\x18\x04 \x01(\x03R\aorderId\x12\x1c\n" +
+	"\treference\x18\x05 \x01(\tR\treference\x12(\n" +
+	"\x06amount\x18\x06 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12;\n" +
+	"\voccurred_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\x12#\n" +
+	"\rvalidate_only\x18\t \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\n" +
+	" \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xc5\x02\n" +
+	"\x16ResolveMismatchRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12'\n" +
+	"\x0fsubscription_id\x18\x03 \x01(\tR\x0esubscriptionId\x12\x1d\n" +
+	"\n" +
+	"pay_number\x18\x04 \x01(\rR\tpayNumber\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x1c\n" +
+	"\treference\x18\x06 \x01(\tR\treference\x12#\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x120\n" +
+	"\x11expected_revision\x18\b \x01(\x03H\x00R\x10expectedRevision\x88\x01\x01B\x14\n" +
+	"\x12_expected_revision\"\xe2\x01\n" +
 	"\x0fCommandResponse\x12;\n" +
 	"\fsubscription\x18\x01 \x01(\v2\x17.ledger.v1.SubscriptionR\fsubscription\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.ledger.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\bposition\x18\x03 \x01(\tR\bposition\x12\x1a\n" +
-	"\breplayed\x18\x04 \x01(\bR\breplayed\"\x86\x04\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\x12,\n" +
+	"\apreview\x18\x05 \x01(\v2\x12.ledger.v1.PreviewR\apreview\"\x9c\x01\n" +
+	"\aPreview\x12(\n" +
+	"\x06events\x18\x01 \x03(\v2\x10.ledger.v1.EventR\x06events\x12*\n" +
+	"\aentries\x18\x02 \x03(\v2\x10.ledger.v1.EntryR\aentries\x12;\n" +
+	"\fsubscription\x18\x03 \x01(\v2\x17.ledger.v1.SubscriptionR\fsubscription\"\x86\x04\n" +
 	"\aOutcome\x121\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x19.ledger.v1.Outcome.StatusR\x06status\x12\x1d\n" +
 	"\n" +
@@ -1947,7 +4071,7 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\x0fSTATUS_DECLINED\x10\x04\x12\x12\n" +
 	"\x0eSTATUS_UNKNOWN\x10\x05\x12\x16\n" +
 	"\x12STATUS_NOT_CHARGED\x10\x06\x12\x11\n" +
-	"\rSTATUS_FAILED\x10\a\"\xd1\b\n" +
+	"\rSTATUS_FAILED\x10\a\"\xbf\v\n" +
 	"\fSubscription\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
@@ -1977,7 +4101,17 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\rlast_order_id\x18\x17 \x01(\x03R\vlastOrderId\x129\n" +
 	"\n" +
 	"started_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x1a\n" +
-	"\brevision\x18\x19 \x01(\x03R\brevision\"\x95\x03\n" +
+	"\brevision\x18\x19 \x01(\x03R\brevision\x123\n" +
+	"\n" +
+	"charged_by\x18\x1a \x01(\x0e2\x14.ledger.v1.ChargedByR\tchargedBy\x12A\n" +
+	"\bmetadata\x18\x1b \x03(\v2%.ledger.v1.Subscription.MetadataEntryR\bmetadata\x127\n" +
+	"\tanchor_at\x18\x1c \x01(\v2\x1a.google.protobuf.TimestampR\banchorAt\x12\x12\n" +
+	"\x04held\x18\x1d \x01(\bR\x04held\x123\n" +
+	"\x16foreign_first_order_id\x18\x1e \x01(\tR\x13foreignFirstOrderId\x125\n" +
+	"\fnext_amounts\x18\x1f \x01(\v2\x12.ledger.v1.AmountsR\vnextAmounts\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x03\n" +
 	"\vOpenAttempt\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
@@ -1990,18 +4124,85 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12=\n" +
 	"\frequested_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vrequestedAt\x12\x1c\n" +
-	"\twithdrawn\x18\t \x01(\bR\twithdrawn\"b\n" +
+	"\twithdrawn\x18\t \x01(\bR\twithdrawn\"\x93\x01\n" +
 	"\x16GetSubscriptionRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
-	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\"\xa0\x01\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12/\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xb4\x05\n" +
+	"\x18ListSubscriptionsRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x124\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x1c.ledger.v1.SubscriptionStateR\x06states\x12\x19\n" +
+	"\bbuyer_id\x18\x03 \x01(\tR\abuyerId\x12\x14\n" +
+	"\x05email\x18\x04 \x01(\tR\x05email\x12!\n" +
+	"\fexternal_ref\x18\x05 \x01(\tR\vexternalRef\x12#\n" +
+	"\rconnection_id\x18\x06 \x01(\tR\fconnectionId\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\a \x01(\tR\tproductId\x12\x19\n" +
+	"\border_id\x18\b \x01(\x03R\aorderId\x12+\n" +
+	"\x11gateway_reference\x18\t \x01(\tR\x10gatewayReference\x12\x1e\n" +
+	"\bin_doubt\x18\n" +
+	" \x01(\bH\x00R\ainDoubt\x88\x01\x01\x12\x1f\n" +
+	"\bdisputed\x18\v \x01(\bH\x01R\bdisputed\x88\x01\x01\x125\n" +
+	"\bdue_from\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\adueFrom\x121\n" +
+	"\x06due_to\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05dueTo\x12\x1b\n" +
+	"\tpage_size\x18\x0e \x01(\x05R\bpageSize\x12$\n" +
+	"\n" +
+	"page_token\x18\x0f \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\x12(\n" +
+	"\fmin_position\x18\x10 \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\x12/\n" +
+	"\x05as_of\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOfB\v\n" +
+	"\t_in_doubtB\v\n" +
+	"\t_disputed\"\x89\x01\n" +
+	"\x19ListSubscriptionsResponse\x12D\n" +
+	"\rsubscriptions\x18\x01 \x03(\v2\x1e.ledger.v1.SubscriptionSummaryR\rsubscriptions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb3\t\n" +
+	"\x13SubscriptionSummary\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x03R\x06number\x122\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x1c.ledger.v1.SubscriptionStateR\x05state\x12\x19\n" +
+	"\bbuyer_id\x18\x05 \x01(\tR\abuyerId\x12\x14\n" +
+	"\x05email\x18\x06 \x01(\tR\x05email\x12!\n" +
+	"\fexternal_ref\x18\a \x01(\tR\vexternalRef\x12#\n" +
+	"\rconnection_id\x18\b \x01(\tR\fconnectionId\x12#\n" +
+	"\x04mode\x18\t \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12\x1d\n" +
+	"\n" +
+	"product_id\x18\n" +
+	" \x01(\tR\tproductId\x12!\n" +
+	"\fproduct_name\x18\v \x01(\tR\vproductName\x12\x1f\n" +
+	"\vprice_point\x18\f \x01(\rR\n" +
+	"pricePoint\x12(\n" +
+	"\x04kind\x18\r \x01(\x0e2\x14.ledger.v1.PriceKindR\x04kind\x12\x1f\n" +
+	"\vpaid_number\x18\x0e \x01(\rR\n" +
+	"paidNumber\x12#\n" +
+	"\rpayments_left\x18\x0f \x01(\rR\fpaymentsLeft\x12:\n" +
+	"\vnext_due_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tnextDueAt\x12B\n" +
+	"\x0fnext_attempt_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12=\n" +
+	"\fpaid_through\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x127\n" +
+	"\tcancel_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\bcancelAt\x12<\n" +
+	"\rcancel_reason\x18\x14 \x01(\x0e2\x17.ledger.v1.CancelReasonR\fcancelReason\x12\x19\n" +
+	"\bin_doubt\x18\x15 \x01(\bR\ainDoubt\x12\x1a\n" +
+	"\bdisputed\x18\x16 \x01(\bR\bdisputed\x12'\n" +
+	"\x0famount_mismatch\x18\x17 \x01(\bR\x0eamountMismatch\x123\n" +
+	"\n" +
+	"charged_by\x18\x18 \x01(\x0e2\x14.ledger.v1.ChargedByR\tchargedBy\x121\n" +
+	"\vnext_amount\x18\x19 \x01(\v2\x10.ledger.v1.MoneyR\n" +
+	"nextAmount\x12!\n" +
+	"\fdecline_code\x18\x1a \x01(\tR\vdeclineCode\x129\n" +
+	"\n" +
+	"created_at\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"started_at\x18\x1c \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xd1\x01\n" +
 	"\x11ListEventsRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12'\n" +
 	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12$\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\"n\n" +
+	"page_token\x18\x04 \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\x12/\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"n\n" +
 	"\x12ListEventsResponse\x120\n" +
 	"\x06events\x18\x01 \x03(\v2\x18.ledger.v1.RecordedEventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x01\n" +
@@ -2036,7 +4237,7 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\x19SUBSCRIPTION_STATE_PAUSED\x10\x05\x12 \n" +
 	"\x1cSUBSCRIPTION_STATE_CANCELLED\x10\x06\x12 \n" +
 	"\x1cSUBSCRIPTION_STATE_COMPLETED\x10\a\x12\x1d\n" +
-	"\x19SUBSCRIPTION_STATE_FAILED\x10\b2\xd4\r\n" +
+	"\x19SUBSCRIPTION_STATE_FAILED\x10\b2\xe5\x1d\n" +
 	"\x13SubscriptionService\x12\xa1\x01\n" +
 	"\n" +
 	"StartTrial\x12\x1c.ledger.v1.StartTrialRequest\x1a\x1a.ledger.v1.CommandResponse\"Y\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x029:\x01*\"4/v1/merchants/{merchant_id}/subscriptions:startTrial\x90\x02\x02\x12\xaa\x01\n" +
@@ -2046,8 +4247,20 @@ const file_ledger_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
 	"Chargeback\x12\x1c.ledger.v1.ChargebackRequest\x1a\x1a.ledger.v1.CommandResponse\"p\xfa\xbb\x18\x18subscriptions.chargeback\x82\xd3\xe4\x93\x02K:\x01*\"F/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:chargeback\x90\x02\x02\x12\xa7\x01\n" +
 	"\x06Cancel\x12\x18.ledger.v1.CancelRequest\x1a\x1a.ledger.v1.CommandResponse\"g\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02G:\x01*\"B/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:cancel\x90\x02\x02\x12\xb6\x01\n" +
-	"\vUpdateBuyer\x12\x1d.ledger.v1.UpdateBuyerRequest\x1a\x1a.ledger.v1.CommandResponse\"l\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02L:\x01*\"G/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:updateBuyer\x90\x02\x02\x12\xab\x01\n" +
-	"\x0fGetSubscription\x12!.ledger.v1.GetSubscriptionRequest\x1a\x17.ledger.v1.Subscription\"\\\xfa\xbb\x18\x12subscriptions.read\x82\xd3\xe4\x93\x02=\x12;/v1/merchants/{merchant_id}/subscriptions/{subscription_id}\x90\x02\x01\x12\xae\x01\n" +
+	"\vUpdateBuyer\x12\x1d.ledger.v1.UpdateBuyerRequest\x1a\x1a.ledger.v1.CommandResponse\"l\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02L:\x01*\"G/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:updateBuyer\x90\x02\x02\x12\xae\x01\n" +
+	"\x12ImportSubscription\x12$.ledger.v1.ImportSubscriptionRequest\x1a\x1a.ledger.v1.CommandResponse\"V\xfa\xbb\x18\x14subscriptions.import\x82\xd3\xe4\x93\x025:\x01*\"0/v1/merchants/{merchant_id}/subscriptions:import\x90\x02\x02\x12\xa4\x01\n" +
+	"\x05Pause\x12\x17.ledger.v1.PauseRequest\x1a\x1a.ledger.v1.CommandResponse\"f\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02F:\x01*\"A/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:pause\x90\x02\x02\x12\xa7\x01\n" +
+	"\x06Resume\x12\x18.ledger.v1.ResumeRequest\x1a\x1a.ledger.v1.CommandResponse\"g\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02G:\x01*\"B/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:resume\x90\x02\x02\x12\xb3\x01\n" +
+	"\n" +
+	"Reschedule\x12\x1c.ledger.v1.RescheduleRequest\x1a\x1a.ledger.v1.CommandResponse\"k\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02K:\x01*\"F/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:reschedule\x90\x02\x02\x12\xd1\x01\n" +
+	"\x14ReplacePaymentMethod\x12&.ledger.v1.ReplacePaymentMethodRequest\x1a\x1a.ledger.v1.CommandResponse\"u\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02U:\x01*\"P/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:replacePaymentMethod\x90\x02\x02\x12\xb6\x01\n" +
+	"\vChangeTerms\x12\x1d.ledger.v1.ChangeTermsRequest\x1a\x1a.ledger.v1.CommandResponse\"l\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02L:\x01*\"G/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:changeTerms\x90\x02\x02\x12\xd1\x01\n" +
+	"\x14WithdrawCancellation\x12&.ledger.v1.WithdrawCancellationRequest\x1a\x1a.ledger.v1.CommandResponse\"u\xfa\xbb\x18\x13subscriptions.write\x82\xd3\xe4\x93\x02U:\x01*\"P/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:withdrawCancellation\x90\x02\x02\x12\xc1\x01\n" +
+	"\x0eObservePayment\x12 .ledger.v1.ObservePaymentRequest\x1a\x1a.ledger.v1.CommandResponse\"q\xfa\xbb\x18\x15subscriptions.observe\x82\xd3\xe4\x93\x02O:\x01*\"J/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:observePayment\x90\x02\x02\x12\xbe\x01\n" +
+	"\rObserveRefund\x12\x1f.ledger.v1.ObserveRefundRequest\x1a\x1a.ledger.v1.CommandResponse\"p\xfa\xbb\x18\x15subscriptions.observe\x82\xd3\xe4\x93\x02N:\x01*\"I/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:observeRefund\x90\x02\x02\x12\xc3\x01\n" +
+	"\x0fResolveMismatch\x12!.ledger.v1.ResolveMismatchRequest\x1a\x1a.ledger.v1.CommandResponse\"q\xfa\xbb\x18\x14subscriptions.refund\x82\xd3\xe4\x93\x02P:\x01*\"K/v1/merchants/{merchant_id}/subscriptions/{subscription_id}:resolveMismatch\x90\x02\x02\x12\xab\x01\n" +
+	"\x0fGetSubscription\x12!.ledger.v1.GetSubscriptionRequest\x1a\x17.ledger.v1.Subscription\"\\\xfa\xbb\x18\x12subscriptions.read\x82\xd3\xe4\x93\x02=\x12;/v1/merchants/{merchant_id}/subscriptions/{subscription_id}\x90\x02\x01\x12\xaa\x01\n" +
+	"\x11ListSubscriptions\x12#.ledger.v1.ListSubscriptionsRequest\x1a$.ledger.v1.ListSubscriptionsResponse\"J\xfa\xbb\x18\x12subscriptions.read\x82\xd3\xe4\x93\x02+\x12)/v1/merchants/{merchant_id}/subscriptions\x90\x02\x01\x12\xae\x01\n" +
 	"\n" +
 	"ListEvents\x12\x1c.ledger.v1.ListEventsRequest\x1a\x1d.ledger.v1.ListEventsResponse\"c\xfa\xbb\x18\x12subscriptions.read\x82\xd3\xe4\x93\x02D\x12B/v1/merchants/{merchant_id}/subscriptions/{subscription_id}/events\x90\x02\x01\x12\x99\x01\n" +
 	"\vWatchEvents\x12\x1d.ledger.v1.WatchEventsRequest\x1a\x1e.ledger.v1.WatchEventsResponse\"I\xfa\xbb\x18\x12subscriptions.read\x82\xd3\xe4\x93\x02*\x12(/v1/merchants/{merchant_id}/events:watch\x90\x02\x010\x01B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
@@ -2065,113 +4278,210 @@ func file_ledger_v1_subscription_service_proto_rawDescGZIP() []byte {
 }
 
 var file_ledger_v1_subscription_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_ledger_v1_subscription_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_ledger_v1_subscription_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_ledger_v1_subscription_service_proto_goTypes = []any{
-	(DisputeStage)(0),                // 0: ledger.v1.DisputeStage
-	(SubscriptionState)(0),           // 1: ledger.v1.SubscriptionState
-	(Outcome_Status)(0),              // 2: ledger.v1.Outcome.Status
-	(*StartRequest)(nil),             // 3: ledger.v1.StartRequest
-	(*StartTrialRequest)(nil),        // 4: ledger.v1.StartTrialRequest
-	(*StartSubscriptionRequest)(nil), // 5: ledger.v1.StartSubscriptionRequest
-	(*RebillRequest)(nil),            // 6: ledger.v1.RebillRequest
-	(*RefundRequest)(nil),            // 7: ledger.v1.RefundRequest
-	(*ChargebackRequest)(nil),        // 8: ledger.v1.ChargebackRequest
-	(*CancelRequest)(nil),            // 9: ledger.v1.CancelRequest
-	(*UpdateBuyerRequest)(nil),       // 10: ledger.v1.UpdateBuyerRequest
-	(*CommandResponse)(nil),          // 11: ledger.v1.CommandResponse
-	(*Outcome)(nil),                  // 12: ledger.v1.Outcome
-	(*Subscription)(nil),             // 13: ledger.v1.Subscription
-	(*OpenAttempt)(nil),              // 14: ledger.v1.OpenAttempt
-	(*GetSubscriptionRequest)(nil),   // 15: ledger.v1.GetSubscriptionRequest
-	(*ListEventsRequest)(nil),        // 16: ledger.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),       // 17: ledger.v1.ListEventsResponse
-	(*RecordedEvent)(nil),            // 18: ledger.v1.RecordedEvent
-	(*WatchEventsRequest)(nil),       // 19: ledger.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),      // 20: ledger.v1.WatchEventsResponse
-	(*Buyer)(nil),                    // 21: ledger.v1.Buyer
-	(*Terms)(nil),                    // 22: ledger.v1.Terms
-	(*Urls)(nil),                     // 23: ledger.v1.Urls
-	(*Tracking)(nil),                 // 24: ledger.v1.Tracking
-	(*durationpb.Duration)(nil),      // 25: google.protobuf.Duration
-	(*Amounts)(nil),                  // 26: ledger.v1.Amounts
-	(*Money)(nil),                    // 27: ledger.v1.Money
-	(DisputeOutcome)(0),              // 28: ledger.v1.DisputeOutcome
-	(*timestamppb.Timestamp)(nil),    // 29: google.protobuf.Timestamp
-	(CancelReason)(0),                // 30: ledger.v1.CancelReason
-	(*NextAction)(nil),               // 31: ledger.v1.NextAction
-	(DeclineCategory)(0),             // 32: ledger.v1.DeclineCategory
-	(*PaymentMethod)(nil),            // 33: ledger.v1.PaymentMethod
-	(*Event)(nil),                    // 34: ledger.v1.Event
+	(DisputeStage)(0),                   // 0: ledger.v1.DisputeStage
+	(SubscriptionState)(0),              // 1: ledger.v1.SubscriptionState
+	(Outcome_Status)(0),                 // 2: ledger.v1.Outcome.Status
+	(*StartRequest)(nil),                // 3: ledger.v1.StartRequest
+	(*StartTrialRequest)(nil),           // 4: ledger.v1.StartTrialRequest
+	(*StartSubscriptionRequest)(nil),    // 5: ledger.v1.StartSubscriptionRequest
+	(*RebillRequest)(nil),               // 6: ledger.v1.RebillRequest
+	(*RefundRequest)(nil),               // 7: ledger.v1.RefundRequest
+	(*ChargebackRequest)(nil),           // 8: ledger.v1.ChargebackRequest
+	(*CancelRequest)(nil),               // 9: ledger.v1.CancelRequest
+	(*UpdateBuyerRequest)(nil),          // 10: ledger.v1.UpdateBuyerRequest
+	(*PauseRequest)(nil),                // 11: ledger.v1.PauseRequest
+	(*ResumeRequest)(nil),               // 12: ledger.v1.ResumeRequest
+	(*RescheduleRequest)(nil),           // 13: ledger.v1.RescheduleRequest
+	(*ReplacePaymentMethodRequest)(nil), // 14: ledger.v1.ReplacePaymentMethodRequest
+	(*ChangeTermsRequest)(nil),          // 15: ledger.v1.ChangeTermsRequest
+	(*WithdrawCancellationRequest)(nil), // 16: ledger.v1.WithdrawCancellationRequest
+	(*ImportRequest)(nil),               // 17: ledger.v1.ImportRequest
+	(*ImportSubscriptionRequest)(nil),   // 18: ledger.v1.ImportSubscriptionRequest
+	(*ObservePaymentRequest)(nil),       // 19: ledger.v1.ObservePaymentRequest
+	(*ObserveRefundRequest)(nil),        // 20: ledger.v1.ObserveRefundRequest
+	(*ResolveMismatchRequest)(nil),      // 21: ledger.v1.ResolveMismatchRequest
+	(*CommandResponse)(nil),             // 22: ledger.v1.CommandResponse
+	(*Preview)(nil),                     // 23: ledger.v1.Preview
+	(*Outcome)(nil),                     // 24: ledger.v1.Outcome
+	(*Subscription)(nil),                // 25: ledger.v1.Subscription
+	(*OpenAttempt)(nil),                 // 26: ledger.v1.OpenAttempt
+	(*GetSubscriptionRequest)(nil),      // 27: ledger.v1.GetSubscriptionRequest
+	(*ListSubscriptionsRequest)(nil),    // 28: ledger.v1.ListSubscriptionsRequest
+	(*ListSubscriptionsResponse)(nil),   // 29: ledger.v1.ListSubscriptionsResponse
+	(*SubscriptionSummary)(nil),         // 30: ledger.v1.SubscriptionSummary
+	(*ListEventsRequest)(nil),           // 31: ledger.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),          // 32: ledger.v1.ListEventsResponse
+	(*RecordedEvent)(nil),               // 33: ledger.v1.RecordedEvent
+	(*WatchEventsRequest)(nil),          // 34: ledger.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),         // 35: ledger.v1.WatchEventsResponse
+	nil,                                 // 36: ledger.v1.StartRequest.MetadataEntry
+	nil,                                 // 37: ledger.v1.ImportRequest.MetadataEntry
+	nil,                                 // 38: ledger.v1.Subscription.MetadataEntry
+	(*Buyer)(nil),                       // 39: ledger.v1.Buyer
+	(*Terms)(nil),                       // 40: ledger.v1.Terms
+	(*Urls)(nil),                        // 41: ledger.v1.Urls
+	(*Tracking)(nil),                    // 42: ledger.v1.Tracking
+	(*durationpb.Duration)(nil),         // 43: google.protobuf.Duration
+	(*Amounts)(nil),                     // 44: ledger.v1.Amounts
+	(*Money)(nil),                       // 45: ledger.v1.Money
+	(CancelReason)(0),                   // 46: ledger.v1.CancelReason
+	(DisputeOutcome)(0),                 // 47: ledger.v1.DisputeOutcome
+	(*timestamppb.Timestamp)(nil),       // 48: google.protobuf.Timestamp
+	(*PaymentMethod)(nil),               // 49: ledger.v1.PaymentMethod
+	(ImportState)(0),                    // 50: ledger.v1.ImportState
+	(ChargedBy)(0),                      // 51: ledger.v1.ChargedBy
+	(*Event)(nil),                       // 52: ledger.v1.Event
+	(*Entry)(nil),                       // 53: ledger.v1.Entry
+	(*NextAction)(nil),                  // 54: ledger.v1.NextAction
+	(DeclineCategory)(0),                // 55: ledger.v1.DeclineCategory
+	(Mode)(0),                           // 56: ledger.v1.Mode
+	(PriceKind)(0),                      // 57: ledger.v1.PriceKind
 }
 var file_ledger_v1_subscription_service_proto_depIdxs = []int32{
-	21, // 0: ledger.v1.StartRequest.buyer:type_name -> ledger.v1.Buyer
-	22, // 1: ledger.v1.StartRequest.terms:type_name -> ledger.v1.Terms
-	23, // 2: ledger.v1.StartRequest.urls:type_name -> ledger.v1.Urls
-	24, // 3: ledger.v1.StartRequest.tracking:type_name -> ledger.v1.Tracking
-	3,  // 4: ledger.v1.StartTrialRequest.start:type_name -> ledger.v1.StartRequest
-	25, // 5: ledger.v1.StartTrialRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 6: ledger.v1.StartSubscriptionRequest.start:type_name -> ledger.v1.StartRequest
-	25, // 7: ledger.v1.StartSubscriptionRequest.wait:type_name -> google.protobuf.Duration
-	26, // 8: ledger.v1.RebillRequest.amounts:type_name -> ledger.v1.Amounts
-	25, // 9: ledger.v1.RebillRequest.wait:type_name -> google.protobuf.Duration
-	27, // 10: ledger.v1.RefundRequest.amount:type_name -> ledger.v1.Money
-	25, // 11: ledger.v1.RefundRequest.wait:type_name -> google.protobuf.Duration
-	0,  // 12: ledger.v1.ChargebackRequest.stage:type_name -> ledger.v1.DisputeStage
-	27, // 13: ledger.v1.ChargebackRequest.amount:type_name -> ledger.v1.Money
-	27, // 14: ledger.v1.ChargebackRequest.fee:type_name -> ledger.v1.Money
-	28, // 15: ledger.v1.ChargebackRequest.outcome:type_name -> ledger.v1.DisputeOutcome
-	29, // 16: ledger.v1.ChargebackRequest.occurred_at:type_name -> google.protobuf.Timestamp
-	30, // 17: ledger.v1.CancelRequest.reason:type_name -> ledger.v1.CancelReason
-	21, // 18: ledger.v1.UpdateBuyerRequest.buyer:type_name -> ledger.v1.Buyer
-	13, // 19: ledger.v1.CommandResponse.subscription:type_name -> ledger.v1.Subscription
-	12, // 20: ledger.v1.CommandResponse.outcome:type_name -> ledger.v1.Outcome
-	2,  // 21: ledger.v1.Outcome.status:type_name -> ledger.v1.Outcome.Status
-	31, // 22: ledger.v1.Outcome.next_action:type_name -> ledger.v1.NextAction
-	32, // 23: ledger.v1.Outcome.decline_category:type_name -> ledger.v1.DeclineCategory
-	1,  // 24: ledger.v1.Subscription.state:type_name -> ledger.v1.SubscriptionState
-	21, // 25: ledger.v1.Subscription.buyer:type_name -> ledger.v1.Buyer
-	22, // 26: ledger.v1.Subscription.terms:type_name -> ledger.v1.Terms
-	29, // 27: ledger.v1.Subscription.next_due_at:type_name -> google.protobuf.Timestamp
-	29, // 28: ledger.v1.Subscription.next_attempt_at:type_name -> google.protobuf.Timestamp
-	29, // 29: ledger.v1.Subscription.paid_through:type_name -> google.protobuf.Timestamp
-	29, // 30: ledger.v1.Subscription.cancel_at:type_name -> google.protobuf.Timestamp
-	30, // 31: ledger.v1.Subscription.cancel_reason:type_name -> ledger.v1.CancelReason
-	33, // 32: ledger.v1.Subscription.payment_method:type_name -> ledger.v1.PaymentMethod
-	14, // 33: ledger.v1.Subscription.open_attempt:type_name -> ledger.v1.OpenAttempt
-	29, // 34: ledger.v1.Subscription.started_at:type_name -> google.protobuf.Timestamp
-	26, // 35: ledger.v1.OpenAttempt.amounts:type_name -> ledger.v1.Amounts
-	2,  // 36: ledger.v1.OpenAttempt.status:type_name -> ledger.v1.Outcome.Status
-	31, // 37: ledger.v1.OpenAttempt.next_action:type_name -> ledger.v1.NextAction
-	29, // 38: ledger.v1.OpenAttempt.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 39: ledger.v1.OpenAttempt.requested_at:type_name -> google.protobuf.Timestamp
-	18, // 40: ledger.v1.ListEventsResponse.events:type_name -> ledger.v1.RecordedEvent
-	34, // 41: ledger.v1.RecordedEvent.event:type_name -> ledger.v1.Event
-	18, // 42: ledger.v1.WatchEventsResponse.event:type_name -> ledger.v1.RecordedEvent
-	4,  // 43: ledger.v1.SubscriptionService.StartTrial:input_type -> ledger.v1.StartTrialRequest
-	5,  // 44: ledger.v1.SubscriptionService.StartSubscription:input_type -> ledger.v1.StartSubscriptionRequest
-	6,  // 45: ledger.v1.SubscriptionService.Rebill:input_type -> ledger.v1.RebillRequest
-	7,  // 46: ledger.v1.SubscriptionService.Refund:input_type -> ledger.v1.RefundRequest
-	8,  // 47: ledger.v1.SubscriptionService.Chargeback:input_type -> ledger.v1.ChargebackRequest
-	9,  // 48: ledger.v1.SubscriptionService.Cancel:input_type -> ledger.v1.CancelRequest
-	10, // 49: ledger.v1.SubscriptionService.UpdateBuyer:input_type -> ledger.v1.UpdateBuyerRequest
-	15, // 50: ledger.v1.SubscriptionService.GetSubscription:input_type -> ledger.v1.GetSubscriptionRequest
-	16, // 51: ledger.v1.SubscriptionService.ListEvents:input_type -> ledger.v1.ListEventsRequest
-	19, // 52: ledger.v1.SubscriptionService.WatchEvents:input_type -> ledger.v1.WatchEventsRequest
-	11, // 53: ledger.v1.SubscriptionService.StartTrial:output_type -> ledger.v1.CommandResponse
-	11, // 54: ledger.v1.SubscriptionService.StartSubscription:output_type -> ledger.v1.CommandResponse
-	11, // 55: ledger.v1.SubscriptionService.Rebill:output_type -> ledger.v1.CommandResponse
-	11, // 56: ledger.v1.SubscriptionService.Refund:output_type -> ledger.v1.CommandResponse
-	11, // 57: ledger.v1.SubscriptionService.Chargeback:output_type -> ledger.v1.CommandResponse
-	11, // 58: ledger.v1.SubscriptionService.Cancel:output_type -> ledger.v1.CommandResponse
-	11, // 59: ledger.v1.SubscriptionService.UpdateBuyer:output_type -> ledger.v1.CommandResponse
-	13, // 60: ledger.v1.SubscriptionService.GetSubscription:output_type -> ledger.v1.Subscription
-	17, // 61: ledger.v1.SubscriptionService.ListEvents:output_type -> ledger.v1.ListEventsResponse
-	20, // 62: ledger.v1.SubscriptionService.WatchEvents:output_type -> ledger.v1.WatchEventsResponse
-	53, // [53:63] is the sub-list for method output_type
-	43, // [43:53] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	39,  // 0: ledger.v1.StartRequest.buyer:type_name -> ledger.v1.Buyer
+	40,  // 1: ledger.v1.StartRequest.terms:type_name -> ledger.v1.Terms
+	41,  // 2: ledger.v1.StartRequest.urls:type_name -> ledger.v1.Urls
+	42,  // 3: ledger.v1.StartRequest.tracking:type_name -> ledger.v1.Tracking
+	36,  // 4: ledger.v1.StartRequest.metadata:type_name -> ledger.v1.StartRequest.MetadataEntry
+	3,   // 5: ledger.v1.StartTrialRequest.start:type_name -> ledger.v1.StartRequest
+	43,  // 6: ledger.v1.StartTrialRequest.wait:type_name -> google.protobuf.Duration
+	3,   // 7: ledger.v1.StartSubscriptionRequest.start:type_name -> ledger.v1.StartRequest
+	43,  // 8: ledger.v1.StartSubscriptionRequest.wait:type_name -> google.protobuf.Duration
+	44,  // 9: ledger.v1.RebillRequest.amounts:type_name -> ledger.v1.Amounts
+	43,  // 10: ledger.v1.RebillRequest.wait:type_name -> google.protobuf.Duration
+	45,  // 11: ledger.v1.RefundRequest.amount:type_name -> ledger.v1.Money
+	43,  // 12: ledger.v1.RefundRequest.wait:type_name -> google.protobuf.Duration
+	44,  // 13: ledger.v1.RefundRequest.parts:type_name -> ledger.v1.Amounts
+	46,  // 14: ledger.v1.RefundRequest.cancel_reason:type_name -> ledger.v1.CancelReason
+	0,   // 15: ledger.v1.ChargebackRequest.stage:type_name -> ledger.v1.DisputeStage
+	45,  // 16: ledger.v1.ChargebackRequest.amount:type_name -> ledger.v1.Money
+	45,  // 17: ledger.v1.ChargebackRequest.fee:type_name -> ledger.v1.Money
+	47,  // 18: ledger.v1.ChargebackRequest.outcome:type_name -> ledger.v1.DisputeOutcome
+	48,  // 19: ledger.v1.ChargebackRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	46,  // 20: ledger.v1.CancelRequest.reason:type_name -> ledger.v1.CancelReason
+	39,  // 21: ledger.v1.UpdateBuyerRequest.buyer:type_name -> ledger.v1.Buyer
+	43,  // 22: ledger.v1.ResumeRequest.wait:type_name -> google.protobuf.Duration
+	48,  // 23: ledger.v1.RescheduleRequest.next_due_at:type_name -> google.protobuf.Timestamp
+	43,  // 24: ledger.v1.ReplacePaymentMethodRequest.wait:type_name -> google.protobuf.Duration
+	44,  // 25: ledger.v1.ChangeTermsRequest.amounts:type_name -> ledger.v1.Amounts
+	39,  // 26: ledger.v1.ImportRequest.buyer:type_name -> ledger.v1.Buyer
+	40,  // 27: ledger.v1.ImportRequest.terms:type_name -> ledger.v1.Terms
+	49,  // 28: ledger.v1.ImportRequest.payment_method:type_name -> ledger.v1.PaymentMethod
+	42,  // 29: ledger.v1.ImportRequest.tracking:type_name -> ledger.v1.Tracking
+	37,  // 30: ledger.v1.ImportRequest.metadata:type_name -> ledger.v1.ImportRequest.MetadataEntry
+	50,  // 31: ledger.v1.ImportRequest.state:type_name -> ledger.v1.ImportState
+	48,  // 32: ledger.v1.ImportRequest.next_due_at:type_name -> google.protobuf.Timestamp
+	48,  // 33: ledger.v1.ImportRequest.anchor_at:type_name -> google.protobuf.Timestamp
+	51,  // 34: ledger.v1.ImportRequest.charged_by:type_name -> ledger.v1.ChargedBy
+	48,  // 35: ledger.v1.ImportRequest.started_at:type_name -> google.protobuf.Timestamp
+	17,  // 36: ledger.v1.ImportSubscriptionRequest.import:type_name -> ledger.v1.ImportRequest
+	44,  // 37: ledger.v1.ObservePaymentRequest.amounts:type_name -> ledger.v1.Amounts
+	45,  // 38: ledger.v1.ObservePaymentRequest.fee:type_name -> ledger.v1.Money
+	45,  // 39: ledger.v1.ObservePaymentRequest.settled:type_name -> ledger.v1.Money
+	49,  // 40: ledger.v1.ObservePaymentRequest.payment_method:type_name -> ledger.v1.PaymentMethod
+	48,  // 41: ledger.v1.ObservePaymentRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	45,  // 42: ledger.v1.ObserveRefundRequest.amount:type_name -> ledger.v1.Money
+	48,  // 43: ledger.v1.ObserveRefundRequest.occurred_at:type_name -> google.protobuf.Timestamp
+	25,  // 44: ledger.v1.CommandResponse.subscription:type_name -> ledger.v1.Subscription
+	24,  // 45: ledger.v1.CommandResponse.outcome:type_name -> ledger.v1.Outcome
+	23,  // 46: ledger.v1.CommandResponse.preview:type_name -> ledger.v1.Preview
+	52,  // 47: ledger.v1.Preview.events:type_name -> ledger.v1.Event
+	53,  // 48: ledger.v1.Preview.entries:type_name -> ledger.v1.Entry
+	25,  // 49: ledger.v1.Preview.subscription:type_name -> ledger.v1.Subscription
+	2,   // 50: ledger.v1.Outcome.status:type_name -> ledger.v1.Outcome.Status
+	54,  // 51: ledger.v1.Outcome.next_action:type_name -> ledger.v1.NextAction
+	55,  // 52: ledger.v1.Outcome.decline_category:type_name -> ledger.v1.DeclineCategory
+	1,   // 53: ledger.v1.Subscription.state:type_name -> ledger.v1.SubscriptionState
+	39,  // 54: ledger.v1.Subscription.buyer:type_name -> ledger.v1.Buyer
+	40,  // 55: ledger.v1.Subscription.terms:type_name -> ledger.v1.Terms
+	48,  // 56: ledger.v1.Subscription.next_due_at:type_name -> google.protobuf.Timestamp
+	48,  // 57: ledger.v1.Subscription.next_attempt_at:type_name -> google.protobuf.Timestamp
+	48,  // 58: ledger.v1.Subscription.paid_through:type_name -> google.protobuf.Timestamp
+	48,  // 59: ledger.v1.Subscription.cancel_at:type_name -> google.protobuf.Timestamp
+	46,  // 60: ledger.v1.Subscription.cancel_reason:type_name -> ledger.v1.CancelReason
+	49,  // 61: ledger.v1.Subscription.payment_method:type_name -> ledger.v1.PaymentMethod
+	26,  // 62: ledger.v1.Subscription.open_attempt:type_name -> ledger.v1.OpenAttempt
+	48,  // 63: ledger.v1.Subscription.started_at:type_name -> google.protobuf.Timestamp
+	51,  // 64: ledger.v1.Subscription.charged_by:type_name -> ledger.v1.ChargedBy
+	38,  // 65: ledger.v1.Subscription.metadata:type_name -> ledger.v1.Subscription.MetadataEntry
+	48,  // 66: ledger.v1.Subscription.anchor_at:type_name -> google.protobuf.Timestamp
+	44,  // 67: ledger.v1.Subscription.next_amounts:type_name -> ledger.v1.Amounts
+	44,  // 68: ledger.v1.OpenAttempt.amounts:type_name -> ledger.v1.Amounts
+	2,   // 69: ledger.v1.OpenAttempt.status:type_name -> ledger.v1.Outcome.Status
+	54,  // 70: ledger.v1.OpenAttempt.next_action:type_name -> ledger.v1.NextAction
+	48,  // 71: ledger.v1.OpenAttempt.expires_at:type_name -> google.protobuf.Timestamp
+	48,  // 72: ledger.v1.OpenAttempt.requested_at:type_name -> google.protobuf.Timestamp
+	48,  // 73: ledger.v1.GetSubscriptionRequest.as_of:type_name -> google.protobuf.Timestamp
+	1,   // 74: ledger.v1.ListSubscriptionsRequest.states:type_name -> ledger.v1.SubscriptionState
+	48,  // 75: ledger.v1.ListSubscriptionsRequest.due_from:type_name -> google.protobuf.Timestamp
+	48,  // 76: ledger.v1.ListSubscriptionsRequest.due_to:type_name -> google.protobuf.Timestamp
+	48,  // 77: ledger.v1.ListSubscriptionsRequest.as_of:type_name -> google.protobuf.Timestamp
+	30,  // 78: ledger.v1.ListSubscriptionsResponse.subscriptions:type_name -> ledger.v1.SubscriptionSummary
+	1,   // 79: ledger.v1.SubscriptionSummary.state:type_name -> ledger.v1.SubscriptionState
+	56,  // 80: ledger.v1.SubscriptionSummary.mode:type_name -> ledger.v1.Mode
+	57,  // 81: ledger.v1.SubscriptionSummary.kind:type_name -> ledger.v1.PriceKind
+	48,  // 82: ledger.v1.SubscriptionSummary.next_due_at:type_name -> google.protobuf.Timestamp
+	48,  // 83: ledger.v1.SubscriptionSummary.next_attempt_at:type_name -> google.protobuf.Timestamp
+	48,  // 84: ledger.v1.SubscriptionSummary.paid_through:type_name -> google.protobuf.Timestamp
+	48,  // 85: ledger.v1.SubscriptionSummary.cancel_at:type_name -> google.protobuf.Timestamp
+	46,  // 86: ledger.v1.SubscriptionSummary.cancel_reason:type_name -> ledger.v1.CancelReason
+	51,  // 87: ledger.v1.SubscriptionSummary.charged_by:type_name -> ledger.v1.ChargedBy
+	45,  // 88: ledger.v1.SubscriptionSummary.next_amount:type_name -> ledger.v1.Money
+	48,  // 89: ledger.v1.SubscriptionSummary.created_at:type_name -> google.protobuf.Timestamp
+	48,  // 90: ledger.v1.SubscriptionSummary.started_at:type_name -> google.protobuf.Timestamp
+	48,  // 91: ledger.v1.ListEventsRequest.as_of:type_name -> google.protobuf.Timestamp
+	33,  // 92: ledger.v1.ListEventsResponse.events:type_name -> ledger.v1.RecordedEvent
+	52,  // 93: ledger.v1.RecordedEvent.event:type_name -> ledger.v1.Event
+	33,  // 94: ledger.v1.WatchEventsResponse.event:type_name -> ledger.v1.RecordedEvent
+	4,   // 95: ledger.v1.SubscriptionService.StartTrial:input_type -> ledger.v1.StartTrialRequest
+	5,   // 96: ledger.v1.SubscriptionService.StartSubscription:input_type -> ledger.v1.StartSubscriptionRequest
+	6,   // 97: ledger.v1.SubscriptionService.Rebill:input_type -> ledger.v1.RebillRequest
+	7,   // 98: ledger.v1.SubscriptionService.Refund:input_type -> ledger.v1.RefundRequest
+	8,   // 99: ledger.v1.SubscriptionService.Chargeback:input_type -> ledger.v1.ChargebackRequest
+	9,   // 100: ledger.v1.SubscriptionService.Cancel:input_type -> ledger.v1.CancelRequest
+	10,  // 101: ledger.v1.SubscriptionService.UpdateBuyer:input_type -> ledger.v1.UpdateBuyerRequest
+	18,  // 102: ledger.v1.SubscriptionService.ImportSubscription:input_type -> ledger.v1.ImportSubscriptionRequest
+	11,  // 103: ledger.v1.SubscriptionService.Pause:input_type -> ledger.v1.PauseRequest
+	12,  // 104: ledger.v1.SubscriptionService.Resume:input_type -> ledger.v1.ResumeRequest
+	13,  // 105: ledger.v1.SubscriptionService.Reschedule:input_type -> ledger.v1.RescheduleRequest
+	14,  // 106: ledger.v1.SubscriptionService.ReplacePaymentMethod:input_type -> ledger.v1.ReplacePaymentMethodRequest
+	15,  // 107: ledger.v1.SubscriptionService.ChangeTerms:input_type -> ledger.v1.ChangeTermsRequest
+	16,  // 108: ledger.v1.SubscriptionService.WithdrawCancellation:input_type -> ledger.v1.WithdrawCancellationRequest
+	19,  // 109: ledger.v1.SubscriptionService.ObservePayment:input_type -> ledger.v1.ObservePaymentRequest
+	20,  // 110: ledger.v1.SubscriptionService.ObserveRefund:input_type -> ledger.v1.ObserveRefundRequest
+	21,  // 111: ledger.v1.SubscriptionService.ResolveMismatch:input_type -> ledger.v1.ResolveMismatchRequest
+	27,  // 112: ledger.v1.SubscriptionService.GetSubscription:input_type -> ledger.v1.GetSubscriptionRequest
+	28,  // 113: ledger.v1.SubscriptionService.ListSubscriptions:input_type -> ledger.v1.ListSubscriptionsRequest
+	31,  // 114: ledger.v1.SubscriptionService.ListEvents:input_type -> ledger.v1.ListEventsRequest
+	34,  // 115: ledger.v1.SubscriptionService.WatchEvents:input_type -> ledger.v1.WatchEventsRequest
+	22,  // 116: ledger.v1.SubscriptionService.StartTrial:output_type -> ledger.v1.CommandResponse
+	22,  // 117: ledger.v1.SubscriptionService.StartSubscription:output_type -> ledger.v1.CommandResponse
+	22,  // 118: ledger.v1.SubscriptionService.Rebill:output_type -> ledger.v1.CommandResponse
+	22,  // 119: ledger.v1.SubscriptionService.Refund:output_type -> ledger.v1.CommandResponse
+	22,  // 120: ledger.v1.SubscriptionService.Chargeback:output_type -> ledger.v1.CommandResponse
+	22,  // 121: ledger.v1.SubscriptionService.Cancel:output_type -> ledger.v1.CommandResponse
+	22,  // 122: ledger.v1.SubscriptionService.UpdateBuyer:output_type -> ledger.v1.CommandResponse
+	22,  // 123: ledger.v1.SubscriptionService.ImportSubscription:output_type -> ledger.v1.CommandResponse
+	22,  // 124: ledger.v1.SubscriptionService.Pause:output_type -> ledger.v1.CommandResponse
+	22,  // 125: ledger.v1.SubscriptionService.Resume:output_type -> ledger.v1.CommandResponse
+	22,  // 126: ledger.v1.SubscriptionService.Reschedule:output_type -> ledger.v1.CommandResponse
+	22,  // 127: ledger.v1.SubscriptionService.ReplacePaymentMethod:output_type -> ledger.v1.CommandResponse
+	22,  // 128: ledger.v1.SubscriptionService.ChangeTerms:output_type -> ledger.v1.CommandResponse
+	22,  // 129: ledger.v1.SubscriptionService.WithdrawCancellation:output_type -> ledger.v1.CommandResponse
+	22,  // 130: ledger.v1.SubscriptionService.ObservePayment:output_type -> ledger.v1.CommandResponse
+	22,  // 131: ledger.v1.SubscriptionService.ObserveRefund:output_type -> ledger.v1.CommandResponse
+	22,  // 132: ledger.v1.SubscriptionService.ResolveMismatch:output_type -> ledger.v1.CommandResponse
+	25,  // 133: ledger.v1.SubscriptionService.GetSubscription:output_type -> ledger.v1.Subscription
+	29,  // 134: ledger.v1.SubscriptionService.ListSubscriptions:output_type -> ledger.v1.ListSubscriptionsResponse
+	32,  // 135: ledger.v1.SubscriptionService.ListEvents:output_type -> ledger.v1.ListEventsResponse
+	35,  // 136: ledger.v1.SubscriptionService.WatchEvents:output_type -> ledger.v1.WatchEventsResponse
+	116, // [116:137] is the sub-list for method output_type
+	95,  // [95:116] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_subscription_service_proto_init() }
@@ -2179,17 +4489,34 @@ func file_ledger_v1_subscription_service_proto_init() {
 	if File_ledger_v1_subscription_service_proto != nil {
 		return
 	}
+	file_ledger_v1_connection_proto_init()
 	file_ledger_v1_event_proto_init()
+	file_ledger_v1_journal_proto_init()
 	file_ledger_v1_money_proto_init()
 	file_ledger_v1_options_proto_init()
 	file_ledger_v1_subscription_proto_init()
+	file_ledger_v1_subscription_service_proto_msgTypes[3].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[4].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[5].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[6].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[7].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[9].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[18].OneofWrappers = []any{}
+	file_ledger_v1_subscription_service_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_subscription_service_proto_rawDesc), len(file_ledger_v1_subscription_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

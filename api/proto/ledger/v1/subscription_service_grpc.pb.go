@@ -19,16 +19,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SubscriptionService_StartTrial_FullMethodName        = "/ledger.v1.SubscriptionService/StartTrial"
-	SubscriptionService_StartSubscription_FullMethodName = "/ledger.v1.SubscriptionService/StartSubscription"
-	SubscriptionService_Rebill_FullMethodName            = "/ledger.v1.SubscriptionService/Rebill"
-	SubscriptionService_Refund_FullMethodName            = "/ledger.v1.SubscriptionService/Refund"
-	SubscriptionService_Chargeback_FullMethodName        = "/ledger.v1.SubscriptionService/Chargeback"
-	SubscriptionService_Cancel_FullMethodName            = "/ledger.v1.SubscriptionService/Cancel"
-	SubscriptionService_UpdateBuyer_FullMethodName       = "/ledger.v1.SubscriptionService/UpdateBuyer"
-	SubscriptionService_GetSubscription_FullMethodName   = "/ledger.v1.SubscriptionService/GetSubscription"
-	SubscriptionService_ListEvents_FullMethodName        = "/ledger.v1.SubscriptionService/ListEvents"
-	SubscriptionService_WatchEvents_FullMethodName       = "/ledger.v1.SubscriptionService/WatchEvents"
+	SubscriptionService_StartTrial_FullMethodName           = "/ledger.v1.SubscriptionService/StartTrial"
+	SubscriptionService_StartSubscription_FullMethodName    = "/ledger.v1.SubscriptionService/StartSubscription"
+	SubscriptionService_Rebill_FullMethodName               = "/ledger.v1.SubscriptionService/Rebill"
+	SubscriptionService_Refund_FullMethodName               = "/ledger.v1.SubscriptionService/Refund"
+	SubscriptionService_Chargeback_FullMethodName           = "/ledger.v1.SubscriptionService/Chargeback"
+	SubscriptionService_Cancel_FullMethodName               = "/ledger.v1.SubscriptionService/Cancel"
+	SubscriptionService_UpdateBuyer_FullMethodName          = "/ledger.v1.SubscriptionService/UpdateBuyer"
+	SubscriptionService_ImportSubscription_FullMethodName   = "/ledger.v1.SubscriptionService/ImportSubscription"
+	SubscriptionService_Pause_FullMethodName                = "/ledger.v1.SubscriptionService/Pause"
+	SubscriptionService_Resume_FullMethodName               = "/ledger.v1.SubscriptionService/Resume"
+	SubscriptionService_Reschedule_FullMethodName           = "/ledger.v1.SubscriptionService/Reschedule"
+	SubscriptionService_ReplacePaymentMethod_FullMethodName = "/ledger.v1.SubscriptionService/ReplacePaymentMethod"
+	SubscriptionService_ChangeTerms_FullMethodName          = "/ledger.v1.SubscriptionService/ChangeTerms"
+	SubscriptionService_WithdrawCancellation_FullMethodName = "/ledger.v1.SubscriptionService/WithdrawCancellation"
+	SubscriptionService_ObservePayment_FullMethodName       = "/ledger.v1.SubscriptionService/ObservePayment"
+	SubscriptionService_ObserveRefund_FullMethodName        = "/ledger.v1.SubscriptionService/ObserveRefund"
+	SubscriptionService_ResolveMismatch_FullMethodName      = "/ledger.v1.SubscriptionService/ResolveMismatch"
+	SubscriptionService_GetSubscription_FullMethodName      = "/ledger.v1.SubscriptionService/GetSubscription"
+	SubscriptionService_ListSubscriptions_FullMethodName    = "/ledger.v1.SubscriptionService/ListSubscriptions"
+	SubscriptionService_ListEvents_FullMethodName           = "/ledger.v1.SubscriptionService/ListEvents"
+	SubscriptionService_WatchEvents_FullMethodName          = "/ledger.v1.SubscriptionService/WatchEvents"
 )
 
 // SubscriptionServiceClient is the client API for SubscriptionService service.
@@ -54,8 +65,30 @@ type SubscriptionServiceClient interface {
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CommandResponse, error)
 	// UpdateBuyer replaces what is known of the buyer. Earlier notifications keep what was known then.
 	UpdateBuyer(ctx context.Context, in *UpdateBuyerRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ImportSubscription takes over a living subscription that began elsewhere. It charges and tells nothing.
+	ImportSubscription(ctx context.Context, in *ImportSubscriptionRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// Pause stops charging and dunning until Resume. An attempt that was sent already is still settled.
+	Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// Resume ends a pause. What is past due is charged at once; a due instant that passed is skipped.
+	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// Reschedule moves the next due instant, and with it all later ones unless keep_anchor is set.
+	Reschedule(ctx context.Context, in *RescheduleRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ReplacePaymentMethod charges another method from here on, and at once if a payment is past due.
+	ReplacePaymentMethod(ctx context.Context, in *ReplacePaymentMethodRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ChangeTerms changes what is asked for, from the next payment on.
+	ChangeTerms(ctx context.Context, in *ChangeTermsRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// WithdrawCancellation undoes a cancellation that was scheduled and has not taken effect.
+	WithdrawCancellation(ctx context.Context, in *WithdrawCancellationRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ObservePayment records a payment that the gateway took by itself: a schedule that it runs.
+	ObservePayment(ctx context.Context, in *ObservePaymentRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ObserveRefund records a refund that was made at the gateway without the ledger.
+	ObserveRefund(ctx context.Context, in *ObserveRefundRequest, opts ...grpc.CallOption) (*CommandResponse, error)
+	// ResolveMismatch records that a charge of another amount went back to the buyer, and frees the subscription.
+	ResolveMismatch(ctx context.Context, in *ResolveMismatchRequest, opts ...grpc.CallOption) (*CommandResponse, error)
 	// GetSubscription folds the subscription's events: it is always current.
 	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error)
+	// ListSubscriptions finds subscriptions, newest first.
+	ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error)
 	// ListEvents shows a subscription's history, oldest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 	// WatchEvents streams all of a merchant's subscription events after a position, then goes on live.
@@ -140,10 +173,120 @@ func (c *subscriptionServiceClient) UpdateBuyer(ctx context.Context, in *UpdateB
 	return out, nil
 }
 
+func (c *subscriptionServiceClient) ImportSubscription(ctx context.Context, in *ImportSubscriptionRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ImportSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) Pause(ctx context.Context, in *PauseRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_Pause_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_Resume_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) Reschedule(ctx context.Context, in *RescheduleRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_Reschedule_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ReplacePaymentMethod(ctx context.Context, in *ReplacePaymentMethodRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ReplacePaymentMethod_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ChangeTerms(ctx context.Context, in *ChangeTermsRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ChangeTerms_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) WithdrawCancellation(ctx context.Context, in *WithdrawCancellationRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_WithdrawCancellation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ObservePayment(ctx context.Context, in *ObservePaymentRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ObservePayment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ObserveRefund(ctx context.Context, in *ObserveRefundRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ObserveRefund_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ResolveMismatch(ctx context.Context, in *ResolveMismatchRequest, opts ...grpc.CallOption) (*CommandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommandResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ResolveMismatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *subscriptionServiceClient) GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*Subscription, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Subscription)
 	err := c.cc.Invoke(ctx, SubscriptionService_GetSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ListSubscriptions(ctx context.Context, in *ListSubscriptionsRequest, opts ...grpc.CallOption) (*ListSubscriptionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSubscriptionsResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ListSubscriptions_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +345,30 @@ type SubscriptionServiceServer interface {
 	Cancel(context.Context, *CancelRequest) (*CommandResponse, error)
 	// UpdateBuyer replaces what is known of the buyer. Earlier notifications keep what was known then.
 	UpdateBuyer(context.Context, *UpdateBuyerRequest) (*CommandResponse, error)
+	// ImportSubscription takes over a living subscription that began elsewhere. It charges and tells nothing.
+	ImportSubscription(context.Context, *ImportSubscriptionRequest) (*CommandResponse, error)
+	// Pause stops charging and dunning until Resume. An attempt that was sent already is still settled.
+	Pause(context.Context, *PauseRequest) (*CommandResponse, error)
+	// Resume ends a pause. What is past due is charged at once; a due instant that passed is skipped.
+	Resume(context.Context, *ResumeRequest) (*CommandResponse, error)
+	// Reschedule moves the next due instant, and with it all later ones unless keep_anchor is set.
+	Reschedule(context.Context, *RescheduleRequest) (*CommandResponse, error)
+	// ReplacePaymentMethod charges another method from here on, and at once if a payment is past due.
+	ReplacePaymentMethod(context.Context, *ReplacePaymentMethodRequest) (*CommandResponse, error)
+	// ChangeTerms changes what is asked for, from the next payment on.
+	ChangeTerms(context.Context, *ChangeTermsRequest) (*CommandResponse, error)
+	// WithdrawCancellation undoes a cancellation that was scheduled and has not taken effect.
+	WithdrawCancellation(context.Context, *WithdrawCancellationRequest) (*CommandResponse, error)
+	// ObservePayment records a payment that the gateway took by itself: a schedule that it runs.
+	ObservePayment(context.Context, *ObservePaymentRequest) (*CommandResponse, error)
+	// ObserveRefund records a refund that was made at the gateway without the ledger.
+	ObserveRefund(context.Context, *ObserveRefundRequest) (*CommandResponse, error)
+	// ResolveMismatch records that a charge of another amount went back to the buyer, and frees the subscription.
+	ResolveMismatch(context.Context, *ResolveMismatchRequest) (*CommandResponse, error)
 	// GetSubscription folds the subscription's events: it is always current.
 	GetSubscription(context.Context, *GetSubscriptionRequest) (*Subscription, error)
+	// ListSubscriptions finds subscriptions, newest first.
+	ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error)
 	// ListEvents shows a subscription's history, oldest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	// WatchEvents streams all of a merchant's subscription events after a position, then goes on live.
@@ -239,8 +404,41 @@ func (UnimplementedSubscriptionServiceServer) Cancel(context.Context, *CancelReq
 func (UnimplementedSubscriptionServiceServer) UpdateBuyer(context.Context, *UpdateBuyerRequest) (*CommandResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateBuyer not implemented")
 }
+func (UnimplementedSubscriptionServiceServer) ImportSubscription(context.Context, *ImportSubscriptionRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportSubscription not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) Pause(context.Context, *PauseRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Pause not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) Resume(context.Context, *ResumeRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) Reschedule(context.Context, *RescheduleRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Reschedule not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ReplacePaymentMethod(context.Context, *ReplacePaymentMethodRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplacePaymentMethod not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ChangeTerms(context.Context, *ChangeTermsRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeTerms not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) WithdrawCancellation(context.Context, *WithdrawCancellationRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WithdrawCancellation not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ObservePayment(context.Context, *ObservePaymentRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ObservePayment not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ObserveRefund(context.Context, *ObserveRefundRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ObserveRefund not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ResolveMismatch(context.Context, *ResolveMismatchRequest) (*CommandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveMismatch not implemented")
+}
 func (UnimplementedSubscriptionServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*Subscription, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ListSubscriptions(context.Context, *ListSubscriptionsRequest) (*ListSubscriptionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSubscriptions not implemented")
 }
 func (UnimplementedSubscriptionServiceServer) ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListEvents not implemented")
@@ -395,6 +593,186 @@ func _SubscriptionService_UpdateBuyer_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SubscriptionService_ImportSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ImportSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ImportSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ImportSubscription(ctx, req.(*ImportSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_Pause_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).Pause(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_Pause_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).Pause(ctx, req.(*PauseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_Resume_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).Resume(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_Resume_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).Resume(ctx, req.(*ResumeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_Reschedule_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RescheduleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).Reschedule(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_Reschedule_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).Reschedule(ctx, req.(*RescheduleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ReplacePaymentMethod_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplacePaymentMethodRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ReplacePaymentMethod(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ReplacePaymentMethod_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ReplacePaymentMethod(ctx, req.(*ReplacePaymentMethodRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ChangeTerms_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeTermsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ChangeTerms(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ChangeTerms_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ChangeTerms(ctx, req.(*ChangeTermsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_WithdrawCancellation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawCancellationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).WithdrawCancellation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_WithdrawCancellation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).WithdrawCancellation(ctx, req.(*WithdrawCancellationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ObservePayment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ObservePaymentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ObservePayment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ObservePayment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ObservePayment(ctx, req.(*ObservePaymentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ObserveRefund_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ObserveRefundRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ObserveRefund(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ObserveRefund_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ObserveRefund(ctx, req.(*ObserveRefundRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ResolveMismatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveMismatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ResolveMismatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ResolveMismatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ResolveMismatch(ctx, req.(*ResolveMismatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SubscriptionService_GetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetSubscriptionRequest)
 	if err := dec(in); err != nil {
@@ -409,6 +787,24 @@ func _SubscriptionService_GetSubscription_Handler(srv interface{}, ctx context.C
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SubscriptionServiceServer).GetSubscription(ctx, req.(*GetSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ListSubscriptions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSubscriptionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ListSubscriptions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ListSubscriptions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ListSubscriptions(ctx, req.(*ListSubscriptionsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -478,8 +874,52 @@ var SubscriptionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _SubscriptionService_UpdateBuyer_Handler,
 		},
 		{
+			MethodName: "ImportSubscription",
+			Handler:    _SubscriptionService_ImportSubscription_Handler,
+		},
+		{
+			MethodName: "Pause",
+			Handler:    _SubscriptionService_Pause_Handler,
+		},
+		{
+			MethodName: "Resume",
+			Handler:    _SubscriptionService_Resume_Handler,
+		},
+		{
+			MethodName: "Reschedule",
+			Handler:    _SubscriptionService_Reschedule_Handler,
+		},
+		{
+			MethodName: "ReplacePaymentMethod",
+			Handler:    _SubscriptionService_ReplacePaymentMethod_Handler,
+		},
+		{
+			MethodName: "ChangeTerms",
+			Handler:    _SubscriptionService_ChangeTerms_Handler,
+		},
+		{
+			MethodName: "WithdrawCancellation",
+			Handler:    _SubscriptionService_WithdrawCancellation_Handler,
+		},
+		{
+			MethodName: "ObservePayment",
+			Handler:    _SubscriptionService_ObservePayment_Handler,
+		},
+		{
+			MethodName: "ObserveRefund",
+			Handler:    _SubscriptionService_ObserveRefund_Handler,
+		},
+		{
+			MethodName: "ResolveMismatch",
+			Handler:    _SubscriptionService_ResolveMismatch_Handler,
+		},
+		{
 			MethodName: "GetSubscription",
 			Handler:    _SubscriptionService_GetSubscription_Handler,
+		},
+		{
+			MethodName: "ListSubscriptions",
+			Handler:    _SubscriptionService_ListSubscriptions_Handler,
 		},
 		{
 			MethodName: "ListEvents",
