@@ -7,6 +7,7 @@ package aggregate
 
 import (
 	"crypto/sha256"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,22 @@ type Request struct {
 	Actor string
 	At    time.Time
 	Cause uuid.UUID // the event that led to this request; zero if a caller did
+	// Expected is the revision of the last event that the caller has seen; nil if he does not say.
+	Expected *event.Revision
+}
+
+// expects refuses a request whose caller has not seen the last event.
+func (q Request) expects(at event.Revision) error {
+	if q.Expected == nil || *q.Expected == at {
+		return nil
+	}
+	return conflict(at)
+}
+
+// conflict says that somebody else was faster.
+func conflict(current event.Revision) error {
+	return &Error{Kind: Aborted, Reason: "REVISION_CONFLICT", Message: "others changed this meanwhile; look at it and try again",
+		Metadata: map[string]string{"current": strconv.FormatInt(int64(current), 10)}}
 }
 
 // InternalPrefix begins the ids of requests that the ledger makes itself; callers may not use it.

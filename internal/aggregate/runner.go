@@ -84,7 +84,11 @@ func (r *Runner[S]) Do(ctx context.Context, stream string, q Request, c Command[
 		if m, ok := f.requests.byID[q.ID]; ok {
 			return r.replay(ctx, stream, q, m)
 		}
-		events, refusal := c.Decide(f.state)
+		var events []*ledgerv1.Event
+		refusal := q.expects(f.revision)
+		if refusal == nil {
+			events, refusal = c.Decide(f.state)
+		}
 		if (refusal != nil || len(events) == 0) && !fresh {
 			// Nothing will be appended that could prove the state current, so the tail is read first.
 			if f, err = r.catchUp(ctx, stream, f); err != nil {
@@ -101,20 +105,50 @@ func (r *Runner[S]) Do(ctx context.Context, stream string, q Request, c Command[
 		}
 		var res Result[S]
 		res, err = r.append(ctx, stream, q, f, events)
-		var conflict *event.WrongRevisionError
-		if !errors.As(err, &conflict) {
+		var wrong *event.WrongRevisionError
+		if !errors.As(err, &wrong) {
 			return res, err
 		}
 		if conflicts++; conflicts > maxConflicts {
-			return Result[S]{}, &Error{Kind: Aborted, Reason: "REVISION_CONFLICT",
-				Message:  "others changed this at the same time; try again",
-				Metadata: map[string]string{"current": fmt.Sprint(conflict.Actual)}}
+			return Result[S]{}, conflict(wrong.Actual)
 		}
 		if f, err = r.catchUp(ctx, stream, f); err != nil {
 			return Result[S]{}, err
 		}
 		fresh = true
 	}
+}
+
+// Preview lets a command decide as Do would now, and appends nothing. A request that was done is answered as Do
+// answers it. The events have neither ids nor positions.
+func (r *Runner[S]) Preview(ctx context.Context, stream string, q Request, c Command[S]) (Result[S], error) {
+	unlock, err := r.locks.lock(ctx, stream)
+	if err != nil {
+		return Result[S]{}, err
+	}
+	defer unlock()
+	f, fresh, err := r.begin(ctx, stream)
+	if err == nil && !fresh {
+		f, err = r.catchUp(ctx, stream, f)
+	}
+	if err != nil {
+		return Result[S]{}, err
+	}
+	if m, ok := f.requests.byID[q.ID]; ok {
+		return r.replay(ctx, stream, q, m)
+	}
+	if err := q.expects(f.revision); err != nil {
+		return Result[S]{}, err
+	}
+	events, err := c.Decide(f.state)
+	if err != nil {
+		return Result[S]{}, err
+	}
+	res := Result[S]{State: r.stamp(q, f, events), Revision: f.revision + event.Revision(len(events))}
+	for i, e := range events {
+		res.Events = append(res.Events, event.Recorded{Stream: stream, Revision: f.revision + 1 + event.Revision(i), Event: e})
+	}
+	return res, nil
 }
 
 // Load folds a stream to its end.

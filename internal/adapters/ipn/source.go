@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/endpoint"
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -38,7 +39,7 @@ func (s Source) Notice(ctx context.Context, d projection.DueDelivery) (n Notice,
 		return Notice{}, fmt.Errorf("%s has event %s at revision %d, not %s", d.Stream, n.Event.ID, d.Revision, d.EventID)
 	}
 	n.After = subscription.Evolve(n.Before, n.Event.Event)
-	n.Processor = n.After.Started.GetProcessor()
+	n.Processor = n.After.Processor(connectionOf(n.Event.Event))
 	if n.Endpoint, err = s.Endpoints.LoadAt(ctx, d.Endpoint, d.EndpointAt); err != nil {
 		return Notice{}, err
 	}
@@ -46,6 +47,20 @@ func (s Source) Notice(ctx context.Context, d projection.DueDelivery) (n Notice,
 		return Notice{}, err
 	}
 	return n, nil
+}
+
+// connectionOf is the connection that an event names; empty if it names none.
+func connectionOf(e *ledgerv1.Event) string {
+	kind := e.ProtoReflect().WhichOneof(e.ProtoReflect().Descriptor().Oneofs().ByName("kind"))
+	if kind == nil {
+		return ""
+	}
+	m := e.ProtoReflect().Get(kind).Message()
+	named := m.Descriptor().Fields().ByName("connection_id")
+	if named == nil {
+		return ""
+	}
+	return m.Get(named).String()
 }
 
 // upTo reads a stream once for both the event at a revision and the state just before it.

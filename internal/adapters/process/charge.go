@@ -57,21 +57,26 @@ func attemptName(a *subscription.Attempt, outcome string) string {
 
 // reportCharge turns what a gateway said of an attempt into the command that records it.
 func (p *Process) reportCharge(ctx context.Context, stream string, conn gateway.Connection, a *subscription.Attempt, cause uuid.UUID, r gateway.Result) error {
-	name, c := p.chargeCommand(a, r)
+	around, err := p.Circumstances(ctx, conn.Merchant, conn.ID)
+	if err != nil {
+		return err
+	}
+	name, c := p.chargeCommand(a, r, around)
 	if c == nil {
 		return nil
 	}
-	_, err := p.do(ctx, stream, attemptName(a, name), who(conn), cause, c)
+	_, err = p.do(ctx, stream, attemptName(a, name), who(conn), cause, c)
 	return settled(err)
 }
 
-func (p *Process) chargeCommand(a *subscription.Attempt, r gateway.Result) (string, aggregate.Command[subscription.State]) {
+func (p *Process) chargeCommand(a *subscription.Attempt, r gateway.Result, around subscription.Circumstances) (string, aggregate.Command[subscription.State]) {
 	now := p.Clock.Now()
 	switch {
 	case r.Class == gateway.Accepted:
 		return "succeeded", subscription.SettlePayment{
 			Now: now, At: r.At, Number: a.Number, Attempt: a.Attempt, Reference: r.Reference,
 			Amount: r.Amount, Fee: r.Fee, Settled: r.Settled, Method: r.Method,
+			Circumstances: around,
 		}
 	case r.Class == gateway.Pending:
 		return "pending", subscription.PendPayment{

@@ -105,7 +105,7 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	if err != nil {
 		return err
 	}
-	if !s.Exists() || s.Started.ConnectionId != w.Connection {
+	if !s.Exists() || !s.Uses(w.Connection) {
 		return fmt.Errorf("%w: subscription %q", errUnmatched, n.Subscription)
 	}
 	switch n.Kind {
@@ -163,10 +163,15 @@ func (in *Inbound) dispute(ctx context.Context, stream string, conn gateway.Conn
 		a, _ = s.FindAttempt(a.Number, a.Attempt)
 	}
 	d := n.Dispute
-	_, err := in.do(ctx, stream, fmt.Sprintf("dispute/%s/%s", d.ID, stageName(d.Stage)), who(conn), uuid.Nil,
+	around, err := in.around(ctx, s)
+	if err != nil {
+		return err
+	}
+	_, err = in.do(ctx, stream, fmt.Sprintf("dispute/%s/%s", d.ID, stageName(d.Stage)), who(conn), uuid.Nil,
 		subscription.Chargeback{
 			Now: in.Clock.Now(), At: d.At, OrderID: a.OrderID, DisputeID: d.ID, Stage: d.Stage,
 			Amount: d.Amount, Fee: d.Fee, Reason: d.Reason, Outcome: d.Outcome,
+			Circumstances: around,
 		})
 	return err
 }

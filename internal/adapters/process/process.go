@@ -30,6 +30,9 @@ type Connect func(ctx context.Context, merchant, connection string) (gateway.Con
 type Config struct {
 	Subscriptions *aggregate.Runner[subscription.State]
 	Connect       Connect
+	// Circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
+	// Defaults to saying nothing.
+	Circumstances func(ctx context.Context, merchant, connection string) (subscription.Circumstances, error)
 	Clock         clock.Clock
 	Logger        *slog.Logger
 	// Head is where the log ended before this run began. What was intended up to there may have been sent by an
@@ -45,7 +48,19 @@ type Process struct {
 }
 
 // New returns the handlers of a run that begins now.
-func New(c Config) *Process { return &Process{Config: c, started: c.Clock.Now()} }
+func New(c Config) *Process {
+	if c.Circumstances == nil {
+		c.Circumstances = func(context.Context, string, string) (subscription.Circumstances, error) {
+			return subscription.Circumstances{}, nil
+		}
+	}
+	return &Process{Config: c, started: c.Clock.Now()}
+}
+
+// around are the circumstances of a subscription as it is charged now.
+func (p *Process) around(ctx context.Context, s subscription.State) (subscription.Circumstances, error) {
+	return p.Circumstances(ctx, s.Started.GetMerchantId(), s.Connection.ID)
+}
 
 // All lists the handlers that follow the log.
 func (p *Process) All() []bus.Handler {
@@ -81,7 +96,7 @@ func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
 		PayNumber: a.Number, Attempt: a.Attempt,
 	}
 	if a.Method == nil {
-		c.Token = s.Started.GetPaymentMethodToken()
+		c.Token = a.Token
 	}
 	return c
 }

@@ -25,7 +25,7 @@ func (p *Process) reconcile(ctx context.Context, stream string, s subscription.S
 }
 
 func (p *Process) lookUp(ctx context.Context, stream string, s subscription.State, l subscription.Lookup) error {
-	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, s.Started.ConnectionId)
+	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, l.Connection)
 	if err != nil {
 		return err
 	}

@@ -102,12 +102,16 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 		// A gateway that does not answer must not keep what is due from happening.
 		w.Logger.Warn("look-up failed", "stream", stream, "error", err)
 	}
-	_, revision, err := w.Subscriptions.Load(ctx, stream)
+	s, revision, err := w.Subscriptions.Load(ctx, stream)
+	if err != nil {
+		return time.Time{}, err
+	}
+	around, err := w.around(ctx, s)
 	if err != nil {
 		return time.Time{}, err
 	}
 	now := w.Clock.Now()
-	res, err := w.do(ctx, stream, fmt.Sprintf("wake/%d", revision), "schedule", uuid.Nil, subscription.Wake{Now: now})
+	res, err := w.do(ctx, stream, fmt.Sprintf("wake/%d", revision), "schedule", uuid.Nil, subscription.Wake{Now: now, Circumstances: around})
 	if err != nil {
 		return time.Time{}, err
 	}

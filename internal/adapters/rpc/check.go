@@ -79,6 +79,9 @@ func join(path, name string) string {
 }
 
 func checkField(path string, fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	if fd.IsMap() {
+		return checkMap(path, fd, v.Map())
+	}
 	if !fd.IsList() {
 		return checkValue(path, fd, v)
 	}
@@ -88,6 +91,17 @@ func checkField(path string, fd protoreflect.FieldDescriptor, v protoreflect.Val
 		}
 	}
 	return nil
+}
+
+// checkMap checks keys as texts of their own. Which key is wrong is not said: it may be what was wrong to send.
+func checkMap(path string, fd protoreflect.FieldDescriptor, m protoreflect.Map) (err error) {
+	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		if err = checkString(path, fd, k.String()); err == nil {
+			err = checkString(path, fd, v.String())
+		}
+		return err == nil
+	})
+	return err
 }
 
 func checkValue(path string, fd protoreflect.FieldDescriptor, v protoreflect.Value) error {

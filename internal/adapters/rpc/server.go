@@ -28,6 +28,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/endpoint"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
+	"ledger.internal/ledger/internal/aggregate/reservation"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 	"ledger.internal/ledger/internal/projection"
 )
@@ -43,6 +44,9 @@ type Config struct {
 	Merchants     *aggregate.Runner[merchant.State]
 	Connections   *aggregate.Runner[connection.State]
 	Endpoints     *aggregate.Runner[endpoint.State]
+	Reservations  *aggregate.Runner[reservation.State]
+	// Circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
+	Circumstances func(ctx context.Context, merchant, connection string) (subscription.Circumstances, error)
 	// NextNumber gives out subscription numbers.
 	NextNumber func(ctx context.Context) (int64, error)
 	// CountEndpoints tells how many endpoints a merchant has.
@@ -82,7 +86,7 @@ func (c *Config) withDefaults() error {
 	for name, missing := range map[string]bool{
 		"Log": c.Log == nil, "Clock": c.Clock == nil, "Views": c.Views == nil, "Work": c.Work == nil,
 		"Subscriptions": c.Subscriptions == nil, "Merchants": c.Merchants == nil, "Connections": c.Connections == nil,
-		"Endpoints": c.Endpoints == nil, "NextNumber": c.NextNumber == nil, "CountEndpoints": c.CountEndpoints == nil,
+		"Endpoints": c.Endpoints == nil, "Reservations": c.Reservations == nil, "Circumstances": c.Circumstances == nil, "NextNumber": c.NextNumber == nil, "CountEndpoints": c.CountEndpoints == nil,
 		"DeliveryBody": c.DeliveryBody == nil, "SaveWebhook": c.SaveWebhook == nil, "WaitFor": c.WaitFor == nil, "Operator": c.Operator == nil,
 	} {
 		if missing {

@@ -2,18 +2,12 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
-	"ledger.internal/ledger/internal/aggregate/connection"
-	"ledger.internal/ledger/internal/aggregate/event"
-	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -23,220 +17,137 @@ type subscriptions struct {
 	*Server
 }
 
-// command is what every request for a change of a subscription has.
-type command interface {
-	proto.Message
-	GetMerchantId() string
-	GetRequestId() string
-}
-
 // StartTrial implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) StartTrial(ctx context.Context, r *ledgerv1.StartTrialRequest) (*ledgerv1.CommandResponse, error) {
-	return s.start(ctx, r, r.GetStart(), true)
+	return s.start(ctx, r, true)
 }
 
 // StartSubscription implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) StartSubscription(ctx context.Context, r *ledgerv1.StartSubscriptionRequest) (*ledgerv1.CommandResponse, error) {
-	return s.start(ctx, r, r.GetStart(), false)
+	return s.start(ctx, r, false)
 }
 
-func (s *subscriptions) start(ctx context.Context, r command, start *ledgerv1.StartRequest, trial bool) (*ledgerv1.CommandResponse, error) {
-	if start == nil {
-		return nil, aggregate.InvalidField("start", "START_REQUIRED", "say what is started")
-	}
-	conn, err := s.chargeable(ctx, r.GetMerchantId(), start.GetConnectionId())
-	if err != nil {
-		return nil, err
-	}
-	c := subscription.Start{
-		Now: s.Clock.Now(), Trial: trial, Request: start,
-		Merchant: r.GetMerchantId(), ID: givenOr(start.GetSubscriptionId(), "sub", r.GetMerchantId(), r.GetRequestId()),
-		Gateway: conn.Gateway, Processor: conn.Processor, Mode: conn.Mode,
-	}
-	if _, err := c.Decide(subscription.State{}); err == nil { // no number for a start that is refused anyway
-		if c.Number, err = s.numbers.take(ctx, s.NextNumber); err != nil {
-			return nil, err
-		}
-	}
-	stream := subscription.Stream(c.Merchant, c.ID)
-	res, err := s.Subscriptions.Do(ctx, stream, request(r, c.Now), c)
-	if res.Replayed || refusedBy(err) {
-		s.numbers.giveBack(c.Number)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s.answer(ctx, stream, r, res)
-}
-
-// refusedBy reports whether err is a refusal: then nothing was written.
-func refusedBy(err error) bool {
-	var refusal *aggregate.Error
-	return errors.As(err, &refusal)
-}
-
-// chargeable finds the connection that a start names. A merchant who has one, exists.
-func (s *subscriptions) chargeable(ctx context.Context, merchantID, connectionID string) (connection.State, error) {
-	if connectionID == "" {
-		return connection.State{}, aggregate.InvalidField("start.connection_id", "ID_INVALID", "name the connection that is charged")
-	}
-	c, err := s.connections.find(ctx, &s.Config, merchantID, connectionID)
-	if err != nil {
-		return c, err
-	}
-	if c.Exists() && s.Gateways[c.Gateway] != nil {
-		return c, nil
-	}
-	if err := s.merchantExists(ctx, merchantID); err != nil {
-		return c, err
-	}
-	return c, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
-}
-
-func (s *Server) merchantExists(ctx context.Context, id string) error {
-	m, _, err := s.Merchants.Load(ctx, merchant.Stream(id))
-	if err == nil && !m.Exists() {
-		err = aggregate.ErrNotFound("merchant", id)
-	}
-	return err
+// ImportSubscription implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ImportSubscription(ctx context.Context, r *ledgerv1.ImportSubscriptionRequest) (*ledgerv1.CommandResponse, error) {
+	return s.importOne(ctx, r)
 }
 
 // Rebill implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) Rebill(ctx context.Context, r *ledgerv1.RebillRequest) (*ledgerv1.CommandResponse, error) {
-	now := s.Clock.Now()
-	return s.existing(ctx, r, r.GetSubscriptionId(), now, func(string) aggregate.Command[subscription.State] {
-		return subscription.Rebill{Now: now, Number: r.GetPayNumber(), Amounts: r.GetAmounts()}
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Rebill{Now: in.now, Number: r.GetPayNumber(), Amounts: r.GetAmounts(), Circumstances: in.Circumstances}, nil
 	})
 }
 
 // Refund implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) Refund(ctx context.Context, r *ledgerv1.RefundRequest) (*ledgerv1.CommandResponse, error) {
-	now := s.Clock.Now()
-	return s.existing(ctx, r, r.GetSubscriptionId(), now, func(stream string) aggregate.Command[subscription.State] {
-		return subscription.Refund{Now: now, ID: subscription.RefundID(stream, r.GetRequestId()),
-			OrderID: r.GetOrderId(), Amount: r.GetAmount(), Reason: r.GetReason()}
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Refund{Now: in.now, ID: subscription.RefundID(in.stream, r.GetRequestId()),
+			OrderID: r.GetOrderId(), Amount: r.GetAmount(), Parts: r.GetParts(), Reason: r.GetReason(),
+			Cancel: r.GetAlsoCancel(), CancelReason: r.GetCancelReason()}, nil
 	})
 }
 
 // Chargeback implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) Chargeback(ctx context.Context, r *ledgerv1.ChargebackRequest) (*ledgerv1.CommandResponse, error) {
-	now := s.Clock.Now()
-	return s.existing(ctx, r, r.GetSubscriptionId(), now, func(string) aggregate.Command[subscription.State] {
-		return subscription.Chargeback{Now: now, At: instant(r.GetOccurredAt()), OrderID: r.GetOrderId(), DisputeID: r.GetDisputeId(),
-			Stage: r.GetStage(), Amount: r.GetAmount(), Fee: r.GetFee(), Reason: r.GetReason(), Outcome: r.GetOutcome()}
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Chargeback{Now: in.now, At: instant(r.GetOccurredAt()), OrderID: r.GetOrderId(), DisputeID: r.GetDisputeId(),
+			Stage: r.GetStage(), Amount: r.GetAmount(), Fee: r.GetFee(), Reason: r.GetReason(), Outcome: r.GetOutcome(),
+			Circumstances: in.Circumstances}, nil
 	})
 }
 
 // Cancel implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) Cancel(ctx context.Context, r *ledgerv1.CancelRequest) (*ledgerv1.CommandResponse, error) {
-	now := s.Clock.Now()
-	return s.existing(ctx, r, r.GetSubscriptionId(), now, func(string) aggregate.Command[subscription.State] {
-		return subscription.Cancel{Now: now, Reason: r.GetReason(), AtPeriodEnd: r.GetAtPeriodEnd()}
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Cancel{Now: in.now, Reason: r.GetReason(), AtPeriodEnd: r.GetAtPeriodEnd()}, nil
+	})
+}
+
+// WithdrawCancellation implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) WithdrawCancellation(ctx context.Context, r *ledgerv1.WithdrawCancellationRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.WithdrawCancellation{Now: in.now}, nil
+	})
+}
+
+// Pause implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) Pause(ctx context.Context, r *ledgerv1.PauseRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Pause{Now: in.now, Reason: r.GetReason()}, nil
+	})
+}
+
+// Resume implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) Resume(ctx context.Context, r *ledgerv1.ResumeRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Resume{Now: in.now, Circumstances: in.Circumstances}, nil
+	})
+}
+
+// Reschedule implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) Reschedule(ctx context.Context, r *ledgerv1.RescheduleRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.Reschedule{Now: in.now, Due: instant(r.GetNextDueAt()), KeepAnchor: r.GetKeepAnchor()}, nil
+	})
+}
+
+// ReplacePaymentMethod implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ReplacePaymentMethod(ctx context.Context, r *ledgerv1.ReplacePaymentMethodRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		id := r.GetConnectionId()
+		if id == "" {
+			id = in.state.Connection.ID
+		}
+		conn, err := s.chargeable(ctx, "connection_id", r.GetMerchantId(), id)
+		if err != nil {
+			return nil, err
+		}
+		in.Blocked = conn.Blocked
+		return subscription.ReplacePaymentMethod{Now: in.now, Token: r.GetPaymentMethodToken(), Mode: conn.Mode,
+			Connection:    subscription.Connection{ID: conn.ID, Gateway: conn.Gateway, Processor: conn.Processor},
+			Circumstances: in.Circumstances}, nil
+	})
+}
+
+// ChangeTerms implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ChangeTerms(ctx context.Context, r *ledgerv1.ChangeTermsRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.ChangeTerms{Now: in.now, Amounts: r.GetAmounts(), Consent: r.GetConsentReference()}, nil
 	})
 }
 
 // UpdateBuyer implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) UpdateBuyer(ctx context.Context, r *ledgerv1.UpdateBuyerRequest) (*ledgerv1.CommandResponse, error) {
-	now := s.Clock.Now()
-	return s.existing(ctx, r, r.GetSubscriptionId(), now, func(string) aggregate.Command[subscription.State] {
-		return subscription.UpdateBuyer{Now: now, Buyer: r.GetBuyer()}
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.UpdateBuyer{Now: in.now, Buyer: r.GetBuyer()}, nil
 	})
 }
 
-// existing carries out a command on a subscription that should be there.
-func (s *subscriptions) existing(ctx context.Context, r command, id string, now time.Time, c func(stream string) aggregate.Command[subscription.State]) (*ledgerv1.CommandResponse, error) {
-	stream := subscription.Stream(r.GetMerchantId(), id)
-	res, err := s.Subscriptions.Do(ctx, stream, request(r, now), must{c(stream), id})
-	if err != nil {
-		return nil, err
-	}
-	return s.answer(ctx, stream, r, res)
-}
-
-// must refuses a command on a subscription that is not there, and names it.
-type must struct {
-	aggregate.Command[subscription.State]
-	id string
-}
-
-// Decide implements aggregate.Command.
-func (m must) Decide(s subscription.State) ([]*ledgerv1.Event, error) {
-	if !s.Exists() {
-		return nil, aggregate.ErrNotFound("subscription", m.id)
-	}
-	return m.Command.Decide(s)
-}
-
-// answer answers a command that was carried out: at once, or after the gateway said something or the caller's wait is
-// over.
-func (s *subscriptions) answer(ctx context.Context, stream string, r command, res aggregate.Result[subscription.State]) (*ledgerv1.CommandResponse, error) {
-	answer := &ledgerv1.CommandResponse{
-		Subscription: viewSubscription(res.State, res.Revision),
-		Position:     res.Position().String(),
-		Replayed:     res.Replayed,
-	}
-	var err error
-	if len(res.Events) == 0 {
-		answer.Position, err = s.head(ctx)
-		return answer, err
-	}
-	asked, ok := askedOf(res.Events)
-	if !ok {
-		return answer, nil
-	}
-	current, revision := res.State, res.Revision
-	if wait := waitOf(r); wait > 0 || res.Replayed {
-		if current, revision, err = s.settled(ctx, stream, asked, wait); err != nil {
-			return nil, err
+// ObservePayment implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ObservePayment(ctx context.Context, r *ledgerv1.ObservePaymentRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		if r.GetAmounts() == nil {
+			return nil, aggregate.InvalidField("amounts", "AMOUNT_REQUIRED", "say what was paid")
 		}
-	}
-	answer.Outcome = asked.outcome(current)
-	if revision != res.Revision {
-		// The answer tells of events that this request did not append: what follows must show them, too.
-		if answer.Position, err = s.head(ctx); err != nil {
-			return nil, err
-		}
-		if !res.Replayed {
-			answer.Subscription = viewSubscription(current, revision)
-		}
-	}
-	return answer, nil
+		return subscription.ObservePayment{Now: in.now, At: instant(r.GetOccurredAt()), Reference: r.GetReference(), Amounts: r.GetAmounts(),
+			Fee: r.GetFee(), Settled: r.GetSettled(), Method: r.GetPaymentMethod()}, nil
+	})
 }
 
-// waitOf is how long a command may wait for a gateway.
-func waitOf(r command) time.Duration {
-	if w, ok := r.(interface{ GetWait() *durationpb.Duration }); ok {
-		return w.GetWait().AsDuration()
-	}
-	return 0
+// ObserveRefund implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ObserveRefund(ctx context.Context, r *ledgerv1.ObserveRefundRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.ObserveRefund{Now: in.now, At: instant(r.GetOccurredAt()), OrderID: r.GetOrderId(),
+			Reference: r.GetReference(), Amount: r.GetAmount(), Reason: r.GetReason()}, nil
+	})
 }
 
-func (s *Server) head(ctx context.Context) (string, error) {
-	p, err := s.Log.Head(ctx)
-	return p.String(), err
-}
-
-// settled reads a subscription until the gateway has said something about what was asked, for at most `patience`.
-func (s *subscriptions) settled(ctx context.Context, stream string, a asked, patience time.Duration) (subscription.State, event.Revision, error) {
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	w, stop := s.tail.wait(stream)
-	defer stop()
-	for {
-		state, revision, err := s.Subscriptions.Load(ctx, stream)
-		if err != nil || a.answered(state) {
-			return state, revision, err
-		}
-		select {
-		case <-w.moved:
-		case <-over.C:
-			return state, revision, nil
-		case <-s.stopping:
-			return state, revision, nil
-		case <-ctx.Done():
-			return state, revision, ctx.Err()
-		}
-	}
+// ResolveMismatch implements ledgerv1.SubscriptionServiceServer.
+func (s *subscriptions) ResolveMismatch(ctx context.Context, r *ledgerv1.ResolveMismatchRequest) (*ledgerv1.CommandResponse, error) {
+	return s.existing(ctx, r, func(in circumstances) (aggregate.Command[subscription.State], error) {
+		return subscription.ResolveMismatch{Now: in.now, Number: r.GetPayNumber(), Attempt: r.GetAttempt(), Reference: r.GetReference()}, nil
+	})
 }
 
 // GetSubscription implements ledgerv1.SubscriptionServiceServer.

@@ -21,7 +21,7 @@ func viewSubscription(s subscription.State, at event.Revision) *ledgerv1.Subscri
 		State:          s.Status,
 		Buyer:          viewBuyer(s),
 		Terms:          s.Terms(),
-		ConnectionId:   s.Started.GetConnectionId(),
+		ConnectionId:   s.Connection.ID,
 		ExternalRef:    s.Started.GetExternalRef(),
 		Quantity:       s.Started.GetQuantity(),
 		PaidNumber:     s.Paid,
@@ -39,11 +39,32 @@ func viewSubscription(s subscription.State, at event.Revision) *ledgerv1.Subscri
 		LastOrderId:    s.LastOrder(),
 		StartedAt:      timestamp(s.StartedAt),
 		Revision:       int64(at),
+		ChargedBy:      ledgerv1.ChargedBy_CHARGED_BY_LEDGER,
+		Metadata:       viewPairs(s.Started.GetMetadata()),
+		AnchorAt:       timestamp(s.Anchor),
+		Held:           s.Held(),
+		NextAmounts:    s.NextAmounts(),
+
+		ForeignFirstOrderId: s.Import.GetForeignFirstOrderId(),
+	}
+	if s.ByGateway() {
+		v.ChargedBy = ledgerv1.ChargedBy_CHARGED_BY_GATEWAY
 	}
 	if a, ok := s.OpenAttempt(); ok {
 		v.OpenAttempt = viewAttempt(a)
 	}
 	return v
+}
+
+func viewPairs(ps []*ledgerv1.Pair) map[string]string {
+	if len(ps) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(ps))
+	for _, p := range ps {
+		m[p.GetKey()] = p.GetValue()
+	}
+	return m
 }
 
 // viewBuyer puts the buyer's id, which is stored in clear, back to what is stored under seal.

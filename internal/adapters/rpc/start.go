@@ -1,0 +1,179 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/connection"
+	"ledger.internal/ledger/internal/aggregate/merchant"
+	"ledger.internal/ledger/internal/aggregate/reservation"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// starting is what both ways of starting a subscription ask.
+type starting interface {
+	command
+	GetStart() *ledgerv1.StartRequest
+	GetAllowDuplicate() bool
+}
+
+func (s *subscriptions) start(ctx context.Context, r starting, trial bool) (*ledgerv1.CommandResponse, error) {
+	start := r.GetStart()
+	if start == nil {
+		return nil, aggregate.InvalidField("start", "START_REQUIRED", "say what is started")
+	}
+	conn, err := s.chargeable(ctx, "start.connection_id", r.GetMerchantId(), start.GetConnectionId())
+	if err != nil {
+		return nil, err
+	}
+	c := subscription.Start{
+		Now: s.Clock.Now(), Trial: trial, Request: start,
+		Merchant: r.GetMerchantId(), ID: givenOr(start.GetSubscriptionId(), "sub", r.GetMerchantId(), r.GetRequestId()),
+		Gateway: conn.Gateway, Processor: conn.Processor, Mode: conn.Mode,
+	}
+	begin := func(number int64) aggregate.Command[subscription.State] {
+		c.Number = number
+		return c
+	}
+	if _, err := c.Decide(subscription.State{}); err != nil || r.GetValidateOnly() {
+		return s.begin(ctx, r, c.ID, c.Now, false, begin) // refused, or only asked about: nothing is reserved for it
+	}
+	known, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, c.ID))
+	if err != nil {
+		return nil, err
+	}
+	if known.Exists() { // asked again, or a mistake: either way it is answered from what is there
+		return s.begin(ctx, r, c.ID, c.Now, false, begin)
+	}
+	if conn.Blocked {
+		return nil, aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", conn.ID)
+	}
+	if !r.GetAllowDuplicate() {
+		if err := s.reserve(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	return s.begin(ctx, r, c.ID, c.Now, true, begin)
+}
+
+func (s *subscriptions) importOne(ctx context.Context, r *ledgerv1.ImportSubscriptionRequest) (*ledgerv1.CommandResponse, error) {
+	imported := r.GetImport()
+	if imported == nil {
+		return nil, aggregate.InvalidField("import", "IMPORT_REQUIRED", "say what is taken over")
+	}
+	conn, err := s.chargeable(ctx, "import.connection_id", r.GetMerchantId(), imported.GetConnectionId())
+	if err != nil {
+		return nil, err
+	}
+	c := subscription.Import{
+		Now: s.Clock.Now(), Request: imported,
+		Merchant: r.GetMerchantId(), ID: givenOr(imported.GetSubscriptionId(), "sub", r.GetMerchantId(), r.GetRequestId()),
+		Gateway: conn.Gateway, Processor: conn.Processor, Mode: conn.Mode,
+	}
+	_, err = c.Decide(subscription.State{})
+	return s.begin(ctx, r, c.ID, c.Now, err == nil && !r.GetValidateOnly(), func(number int64) aggregate.Command[subscription.State] {
+		c.Number = number
+		return c
+	})
+}
+
+// begin brings a subscription into being. It takes a number only if it will need one.
+func (s *subscriptions) begin(
+	ctx context.Context, r command, id string, now time.Time, numbered bool, begin func(number int64) aggregate.Command[subscription.State],
+) (*ledgerv1.CommandResponse, error) {
+	stream := subscription.Stream(r.GetMerchantId(), id)
+	if r.GetValidateOnly() {
+		return s.preview(ctx, stream, r, now, begin(0))
+	}
+	var number int64
+	var err error
+	if numbered {
+		if number, err = s.numbers.take(ctx, s.NextNumber); err != nil {
+			return nil, err
+		}
+	}
+	res, err := s.Subscriptions.Do(ctx, stream, request(r, now), begin(number))
+	if res.Replayed || refusedBy(err) {
+		s.numbers.giveBack(number)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.answer(ctx, stream, r, res)
+}
+
+// refusedBy reports whether err is a refusal: then nothing was written.
+func refusedBy(err error) bool {
+	var refusal *aggregate.Error
+	return errors.As(err, &refusal)
+}
+
+// reservedFor is how long a reservation holds whose subscription is not there: its start may be about to be written.
+const reservedFor = time.Minute
+
+// reserve makes sure that no other first payment of the buyer for the price point is undecided.
+func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error {
+	terms := c.Request.GetTerms()
+	stream := reservation.Stream(c.Merchant, c.Request.GetBuyer().GetId(), terms.GetProductId(), terms.GetPricePoint())
+	ask := func(name, past string) (aggregate.Result[reservation.State], error) {
+		q := aggregate.Request{ID: aggregate.InternalPrefix + "reserve/" + c.ID + name, Actor: actor, At: c.Now}
+		return s.Reservations.Do(ctx, stream, q, reservation.Reserve{Merchant: c.Merchant, Subscription: c.ID, Past: past})
+	}
+	res, err := ask("", "")
+	if err == nil && !res.Replayed || err != nil && !refusedBy(err) {
+		return err
+	}
+	// Somebody has it, perhaps this very start from an earlier try: who, and does he still need it?
+	held, revision, err := s.Reservations.Load(ctx, stream)
+	if err != nil || held.Subscription == c.ID {
+		return err
+	}
+	past, err := s.decided(ctx, held, c)
+	if err != nil {
+		return err
+	}
+	_, err = ask(fmt.Sprintf("/%d", revision), past)
+	return err
+}
+
+// decided names the holder of a reservation if nothing is open about his first payment; else it is empty.
+func (s *subscriptions) decided(ctx context.Context, held reservation.State, c subscription.Start) (string, error) {
+	holder, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, held.Subscription))
+	if err != nil {
+		return "", err
+	}
+	if !holder.Exists() && c.Now.Before(held.At.Add(reservedFor)) || holder.Status == subscription.Pending {
+		return "", nil
+	}
+	return held.Subscription, nil
+}
+
+// chargeable finds the connection that a request names. A merchant who has one, exists.
+func (s *subscriptions) chargeable(ctx context.Context, field, merchantID, connectionID string) (connection.State, error) {
+	if connectionID == "" {
+		return connection.State{}, aggregate.InvalidField(field, "ID_INVALID", "name the connection that is charged")
+	}
+	c, err := s.connections.find(ctx, &s.Config, merchantID, connectionID)
+	if err != nil {
+		return c, err
+	}
+	if c.Exists() && s.Gateways[c.Gateway] != nil {
+		return c, nil
+	}
+	if err := s.merchantExists(ctx, merchantID); err != nil {
+		return c, err
+	}
+	return c, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
+}
+
+func (s *Server) merchantExists(ctx context.Context, id string) error {
+	m, _, err := s.Merchants.Load(ctx, merchant.Stream(id))
+	if err == nil && !m.Exists() {
+		err = aggregate.ErrNotFound("merchant", id)
+	}
+	return err
+}
