@@ -55,6 +55,9 @@ type Connection struct {
 	WebhookSecret string
 	// NotifyURL is where the gateway sends its webhooks.
 	NotifyURL string
+	// Blocked says why nothing is charged through it for now; empty if it may be. Adapters need not look at it:
+	// whoever calls them does.
+	Blocked string
 }
 
 // Charge asks for money.

@@ -39,9 +39,13 @@ func (s *connections) CreateConnection(ctx context.Context, r *ledgerv1.CreateCo
 	if err := s.connect(ctx, gw, s.gatewayConnection(res.State)); err != nil {
 		return nil, err
 	}
+	return answerConnection(res), nil
+}
+
+func answerConnection(res aggregate.Result[connection.State]) *ledgerv1.ConnectionResponse {
 	return &ledgerv1.ConnectionResponse{
 		Connection: viewConnection(res.State), Position: res.Position().String(), Replayed: res.Replayed,
-	}, nil
+	}
 }
 
 // givenSecret is the secret that the caller chose, or else a random one. A request that is repeated meets the one
@@ -75,8 +79,28 @@ func (c *Config) gatewayConnection(s connection.State) gateway.Connection {
 func GatewayConnection(baseURL string, s connection.State) gateway.Connection {
 	return gateway.Connection{
 		Merchant: s.Merchant, ID: s.ID, Gateway: s.Gateway, Processor: s.Processor, URL: s.URL, WebhookSecret: s.WebhookSecret,
-		NotifyURL: baseURL + webhookPath(s.Gateway, s.Merchant, s.ID),
+		NotifyURL: baseURL + webhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.BlockedReason,
 	}
+}
+
+// BlockConnection implements ledgerv1.ConnectionServiceServer.
+func (s *connections) BlockConnection(ctx context.Context, r *ledgerv1.BlockConnectionRequest) (*ledgerv1.ConnectionResponse, error) {
+	return s.change(ctx, r.GetMerchantId(), r.GetConnectionId(), request(r, s.Clock.Now()),
+		connection.Block{ID: r.GetConnectionId(), Reason: r.GetReason()})
+}
+
+// UnblockConnection implements ledgerv1.ConnectionServiceServer.
+func (s *connections) UnblockConnection(ctx context.Context, r *ledgerv1.UnblockConnectionRequest) (*ledgerv1.ConnectionResponse, error) {
+	return s.change(ctx, r.GetMerchantId(), r.GetConnectionId(), request(r, s.Clock.Now()),
+		connection.Unblock{ID: r.GetConnectionId()})
+}
+
+func (s *connections) change(ctx context.Context, merchantID, id string, q aggregate.Request, c aggregate.Command[connection.State]) (*ledgerv1.ConnectionResponse, error) {
+	res, err := s.Connections.Do(ctx, connection.Stream(merchantID, id), q, c)
+	if err != nil {
+		return nil, err
+	}
+	return answerConnection(res), nil
 }
 
 // GetConnection implements ledgerv1.ConnectionServiceServer.
@@ -95,6 +119,6 @@ func (s *connections) GetConnection(ctx context.Context, r *ledgerv1.GetConnecti
 func viewConnection(s connection.State) *ledgerv1.Connection {
 	return &ledgerv1.Connection{
 		MerchantId: s.Merchant, ConnectionId: s.ID, Gateway: s.Gateway, Processor: s.Processor, Mode: s.Mode, Url: s.URL,
-		WebhookPath: webhookPath(s.Gateway, s.Merchant, s.ID),
+		WebhookPath: webhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.Blocked, BlockedReason: s.BlockedReason,
 	}
 }

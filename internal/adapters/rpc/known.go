@@ -4,39 +4,48 @@ import (
 	"context"
 	"sync"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/connection"
 )
 
 // maxKnown bounds what is kept of connections; beyond it, keeping begins anew.
 const maxKnown = 10_000
 
-// knownConnections keeps connections that were seen once. Nothing in a connection ever changes and none is ever
-// removed, so one that was there, is; only for one that was not must the log be asked again.
-type knownConnections struct {
-	mu   sync.RWMutex
-	seen map[string]connection.State
+// account is what of a connection was settled when it was made.
+type account struct {
+	Gateway, Processor string
+	Mode               ledgerv1.Mode
 }
 
-// find is a connection's state; it does not exist if the log has none.
-func (k *knownConnections) find(ctx context.Context, c *Config, merchantID, id string) (connection.State, error) {
+// knownAccounts keeps the accounts of connections that were seen once. What an account says never changes and none is
+// ever removed, so one that was there, is; only for one that was not must the log be asked again. What does change in a
+// connection, whether it is blocked, is not kept here: who asks for that loads it.
+type knownAccounts struct {
+	mu   sync.RWMutex
+	seen map[string]account
+}
+
+// find is a connection's account; ok is false if the log has no such connection.
+func (k *knownAccounts) find(ctx context.Context, c *Config, merchantID, id string) (a account, ok bool, err error) {
 	stream := connection.Stream(merchantID, id)
 	k.mu.RLock()
-	s, ok := k.seen[stream]
+	a, ok = k.seen[stream]
 	k.mu.RUnlock()
 	if ok {
-		return s, nil
+		return a, true, nil
 	}
 	s, _, err := c.Connections.Load(ctx, stream)
 	if err != nil || !s.Exists() {
-		return s, err
+		return account{}, false, err
 	}
+	a = account{Gateway: s.Gateway, Processor: s.Processor, Mode: s.Mode}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.seen == nil || len(k.seen) >= maxKnown {
-		k.seen = map[string]connection.State{}
+		k.seen = map[string]account{}
 	}
-	k.seen[stream] = s
-	return s, nil
+	k.seen[stream] = a
+	return a, true, nil
 }
 
 // spareNumbers are subscription numbers that were taken and then not needed: of starts that were refused, or had been

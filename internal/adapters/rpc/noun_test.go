@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -37,6 +38,59 @@ func TestMerchant(t *testing.T) {
 	check(t, w.call("MerchantService/UpdateMerchant", update, &got), "InvalidArgument", "TIME_ZONE_INVALID")
 	check(t, w.call("MerchantService/CreateMerchant", &ledgerv1.CreateMerchantRequest{RequestId: "x", MerchantId: "acme", Name: "A"}, &got), "AlreadyExists", "MERCHANT_EXISTS")
 	check(t, w.call("MerchantService/GetMerchant", &ledgerv1.GetMerchantRequest{MerchantId: "nobody"}, &ledgerv1.Merchant{}), "NotFound", "NOT_FOUND")
+}
+
+// TestConnectionIsBlocked blocks a connection that starts have used before: whatever was kept of it must not hide the
+// block, and starts go on.
+func TestConnectionIsBlocked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.start("s1", "tok_ok", 0)
+	free := &ledgerv1.Connection{}
+	w.must("ConnectionService/GetConnection", &ledgerv1.GetConnectionRequest{MerchantId: "acme", ConnectionId: "main"}, free)
+	held := proto.CloneOf(free)
+	held.Blocked, held.BlockedReason = true, "suspended"
+
+	block := &ledgerv1.BlockConnectionRequest{MerchantId: "acme", RequestId: "b1", ConnectionId: "main", Reason: "suspended"}
+	unblock := &ledgerv1.UnblockConnectionRequest{MerchantId: "acme", RequestId: "u1", ConnectionId: "main"}
+	nothing := &ledgerv1.BlockConnectionRequest{MerchantId: "acme", RequestId: "b2", ConnectionId: "main"}
+	elsewhere := &ledgerv1.BlockConnectionRequest{MerchantId: "acme", RequestId: "b3", ConnectionId: "nowhere", Reason: "suspended"}
+	for _, step := range []struct {
+		method  string
+		request proto.Message
+		code    string // of the refusal, if it is one
+		reason  string
+		want    *ledgerv1.Connection
+		again   bool // answered as before
+	}{
+		{method: "UnblockConnection", request: unblock, code: "FailedPrecondition", reason: "CONNECTION_NOT_BLOCKED", want: free},
+		{method: "BlockConnection", request: nothing, code: "InvalidArgument", reason: "REASON_REQUIRED", want: free},
+		{method: "BlockConnection", request: elsewhere, code: "NotFound", reason: "NOT_FOUND", want: free},
+		{method: "BlockConnection", request: block, want: held},
+		{method: "BlockConnection", request: block, want: held, again: true},
+		{method: "BlockConnection", request: &ledgerv1.BlockConnectionRequest{MerchantId: "acme", RequestId: "b4", ConnectionId: "main", Reason: "x"},
+			code: "FailedPrecondition", reason: "CONNECTION_BLOCKED", want: held},
+		{method: "UnblockConnection", request: unblock, want: free},
+		{method: "UnblockConnection", request: unblock, want: free, again: true},
+	} {
+		var got ledgerv1.ConnectionResponse
+		if err := w.call("ConnectionService/"+step.method, step.request, &got); step.code != "" {
+			check(t, err, step.code, step.reason)
+		} else if err != nil || got.Replayed != step.again || got.Position == "" || !proto.Equal(got.Connection, step.want) {
+			t.Errorf("%s: got %v, %v, want replayed: %v and %v", step.method, &got, err, step.again, step.want)
+		}
+		now := &ledgerv1.Connection{}
+		w.must("ConnectionService/GetConnection", &ledgerv1.GetConnectionRequest{MerchantId: "acme", ConnectionId: "main"}, now)
+		if diff := cmp.Diff(step.want, now, protocmp.Transform()); diff != "" {
+			t.Errorf("after %s (-want +got):\n%s", step.method, diff)
+		}
+	}
+
+	block.RequestId = "b5"
+	w.must("ConnectionService/BlockConnection", block, &ledgerv1.ConnectionResponse{})
+	if got := w.start("s2", "tok_silent", 0).Subscription.State; got != ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PENDING {
+		t.Errorf("a start through a blocked connection is %v, want it pending", got)
+	}
 }
 
 func TestConnectionIsToldToItsGateway(t *testing.T) {

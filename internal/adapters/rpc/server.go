@@ -108,16 +108,16 @@ func (c *Config) withDefaults() error {
 // Server answers gRPC and REST.
 type Server struct {
 	Config
-	grpc        *grpc.Server
-	health      *health.Server
-	memory      *bufconn.Listener // where REST reaches the gRPC server
-	conn        *grpc.ClientConn
-	rest        *rest
-	webhooks    *webhooks
-	tail        *tail
-	connections knownConnections
-	numbers     spareNumbers
-	stopping    chan struct{} // closed when calls that wait or stream should end
+	grpc     *grpc.Server
+	health   *health.Server
+	memory   *bufconn.Listener // where REST reaches the gRPC server
+	conn     *grpc.ClientConn
+	rest     *rest
+	webhooks *webhooks
+	tail     *tail
+	accounts knownAccounts
+	numbers  spareNumbers
+	stopping chan struct{} // closed when calls that wait or stream should end
 }
 
 // NewServer makes a Server; Run starts it.

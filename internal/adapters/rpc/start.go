@@ -49,8 +49,8 @@ func (s *subscriptions) start(ctx context.Context, r starting, trial bool) (*led
 	if known.Exists() { // asked again, or a mistake: either way it is answered from what is there
 		return s.begin(ctx, r, c.ID, c.Now, false, begin)
 	}
-	if conn.Blocked {
-		return nil, aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", conn.ID)
+	if err := s.open(ctx, c.Merchant, start.GetConnectionId()); err != nil {
+		return nil, err
 	}
 	if !r.GetAllowDuplicate() {
 		if err := s.reserve(ctx, c); err != nil {
@@ -152,22 +152,31 @@ func (s *subscriptions) decided(ctx context.Context, held reservation.State, c s
 	return held.Subscription, nil
 }
 
-// chargeable finds the connection that a request names. A merchant who has one, exists.
-func (s *subscriptions) chargeable(ctx context.Context, field, merchantID, connectionID string) (connection.State, error) {
+// chargeable finds the account that a request names. A merchant who has one, exists.
+func (s *subscriptions) chargeable(ctx context.Context, field, merchantID, connectionID string) (account, error) {
 	if connectionID == "" {
-		return connection.State{}, aggregate.InvalidField(field, "ID_INVALID", "name the connection that is charged")
+		return account{}, aggregate.InvalidField(field, "ID_INVALID", "name the connection that is charged")
 	}
-	c, err := s.connections.find(ctx, &s.Config, merchantID, connectionID)
+	a, ok, err := s.accounts.find(ctx, &s.Config, merchantID, connectionID)
 	if err != nil {
-		return c, err
+		return a, err
 	}
-	if c.Exists() && s.Gateways[c.Gateway] != nil {
-		return c, nil
+	if ok && s.Gateways[a.Gateway] != nil {
+		return a, nil
 	}
 	if err := s.merchantExists(ctx, merchantID); err != nil {
-		return c, err
+		return a, err
 	}
-	return c, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
+	return a, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
+}
+
+// open refuses to begin anything through a blocked connection: a buyer at the till does not wait until it is open again.
+func (s *subscriptions) open(ctx context.Context, merchantID, id string) error {
+	c, _, err := s.Connections.Load(ctx, connection.Stream(merchantID, id))
+	if err == nil && c.Blocked {
+		err = aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", id)
+	}
+	return err
 }
 
 func (s *Server) merchantExists(ctx context.Context, id string) error {

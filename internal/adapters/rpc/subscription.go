@@ -103,9 +103,11 @@ func (s *subscriptions) ReplacePaymentMethod(ctx context.Context, r *ledgerv1.Re
 		if err != nil {
 			return nil, err
 		}
-		in.Blocked = conn.Blocked
+		if in.Circumstances, err = s.Circumstances(ctx, r.GetMerchantId(), id); err != nil {
+			return nil, err
+		}
 		return subscription.ReplacePaymentMethod{Now: in.now, Token: r.GetPaymentMethodToken(), Mode: conn.Mode,
-			Connection:    subscription.Connection{ID: conn.ID, Gateway: conn.Gateway, Processor: conn.Processor},
+			Connection:    subscription.Connection{ID: id, Gateway: conn.Gateway, Processor: conn.Processor},
 			Circumstances: in.Circumstances}, nil
 	})
 }

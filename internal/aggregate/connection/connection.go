@@ -1,4 +1,5 @@
-// Package connection decides about connections: merchants' accounts at gateways.
+// Package connection decides about connections: merchants' accounts at gateways. All of a connection stands from the
+// beginning but whether it is blocked.
 package connection
 
 import (
@@ -45,6 +46,8 @@ type State struct {
 	Mode          ledgerv1.Mode
 	URL           string // where the gateway is; empty for the sandbox that runs with the service
 	WebhookSecret string // what the gateway signs its webhooks with
+	Blocked       bool   // nothing is charged through it for now
+	BlockedReason string
 }
 
 // Exists reports whether the connection was ever created.
@@ -52,10 +55,18 @@ func (s State) Exists() bool { return s.ID != "" }
 
 // Evolve is the state after an event. Events of other aggregates change nothing.
 func Evolve(s State, e *ledgerv1.Event) State {
-	c := e.GetConnectionCreated()
-	if c == nil {
-		return s
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_ConnectionCreated:
+		return created(k.ConnectionCreated)
+	case *ledgerv1.Event_ConnectionBlocked:
+		s.Blocked, s.BlockedReason = true, k.ConnectionBlocked.Reason
+	case *ledgerv1.Event_ConnectionUnblocked:
+		s.Blocked, s.BlockedReason = false, ""
 	}
+	return s
+}
+
+func created(c *ledgerv1.ConnectionCreated) State {
 	return State{
 		Merchant:      c.MerchantId,
 		ID:            c.ConnectionId,
