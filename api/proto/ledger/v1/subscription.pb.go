@@ -3587,7 +3587,9 @@ type RefundSucceeded struct {
 	// More went back than was captured, because a chargeback overtook it.
 	OverReturned bool `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
-	ConnectionId  string `protobuf:"bytes,10,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	ConnectionId string `protobuf:"bytes,10,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// What exceeds captured - charged back - returned; goes to losses. Absent if none.
+	Excess        *Money `protobuf:"bytes,11,opt,name=excess,proto3" json:"excess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3690,6 +3692,13 @@ func (x *RefundSucceeded) GetConnectionId() string {
 		return x.ConnectionId
 	}
 	return ""
+}
+
+func (x *RefundSucceeded) GetExcess() *Money {
+	if x != nil {
+		return x.Excess
+	}
+	return nil
 }
 
 // RefundFailed ends a refund that moved no money. The amount can be refunded again.
@@ -3826,7 +3835,9 @@ type RefundReversed struct {
 	Code            string                 `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
 	Message         string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
-	ConnectionId  string `protobuf:"bytes,9,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	ConnectionId string `protobuf:"bytes,9,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// As in the refund that it reverses.
+	Excess        *Money `protobuf:"bytes,10,opt,name=excess,proto3" json:"excess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3924,6 +3935,13 @@ func (x *RefundReversed) GetConnectionId() string {
 	return ""
 }
 
+func (x *RefundReversed) GetExcess() *Money {
+	if x != nil {
+		return x.Excess
+	}
+	return nil
+}
+
 // RefundObserved is a refund that was made at the gateway without the ledger. It makes the order of a refund.
 type RefundObserved struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -3935,10 +3953,12 @@ type RefundObserved struct {
 	Amounts         *Amounts               `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
 	Reference       string                 `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
 	// As in RefundSucceeded.
-	Full          bool   `protobuf:"varint,8,opt,name=full,proto3" json:"full,omitempty"`
-	OverReturned  bool   `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
-	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
-	ConnectionId  string `protobuf:"bytes,11,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Full         bool   `protobuf:"varint,8,opt,name=full,proto3" json:"full,omitempty"`
+	OverReturned bool   `protobuf:"varint,9,opt,name=over_returned,json=overReturned,proto3" json:"over_returned,omitempty"`
+	Reason       string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	ConnectionId string `protobuf:"bytes,11,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// What exceeds captured - charged back - returned; goes to losses. Absent if none.
+	Excess        *Money `protobuf:"bytes,12,opt,name=excess,proto3" json:"excess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4050,6 +4070,13 @@ func (x *RefundObserved) GetConnectionId() string {
 	return ""
 }
 
+func (x *RefundObserved) GetExcess() *Money {
+	if x != nil {
+		return x.Excess
+	}
+	return nil
+}
+
 // DisputeOpened flags a payment; no money has moved.
 type DisputeOpened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4143,7 +4170,9 @@ type DisputeFundsWithdrawn struct {
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
 	ConnectionId string `protobuf:"bytes,10,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	// What it does to the subscription; UNSPECIFIED, in events from before there was a choice, is CANCEL.
-	Policy        ChargebackPolicy `protobuf:"varint,11,opt,name=policy,proto3,enum=ledger.v1.ChargebackPolicy" json:"policy,omitempty"`
+	Policy ChargebackPolicy `protobuf:"varint,11,opt,name=policy,proto3,enum=ledger.v1.ChargebackPolicy" json:"policy,omitempty"`
+	// What exceeds captured - charged back - returned; goes to losses. Absent if none.
+	Excess        *Money `protobuf:"bytes,12,opt,name=excess,proto3" json:"excess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4255,6 +4284,13 @@ func (x *DisputeFundsWithdrawn) GetPolicy() ChargebackPolicy {
 	return ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED
 }
 
+func (x *DisputeFundsWithdrawn) GetExcess() *Money {
+	if x != nil {
+		return x.Excess
+	}
+	return nil
+}
+
 // DisputeFundsReinstated gives the money of a dispute back. Its order is silent.
 type DisputeFundsReinstated struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -4265,7 +4301,9 @@ type DisputeFundsReinstated struct {
 	PayNumber       uint32                 `protobuf:"varint,5,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	Amounts         *Amounts               `protobuf:"bytes,6,opt,name=amounts,proto3" json:"amounts,omitempty"`
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
-	ConnectionId  string `protobuf:"bytes,7,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	ConnectionId string `protobuf:"bytes,7,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// As in the withdrawal that it reverses.
+	Excess        *Money `protobuf:"bytes,8,opt,name=excess,proto3" json:"excess,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4347,6 +4385,13 @@ func (x *DisputeFundsReinstated) GetConnectionId() string {
 		return x.ConnectionId
 	}
 	return ""
+}
+
+func (x *DisputeFundsReinstated) GetExcess() *Money {
+	if x != nil {
+		return x.Excess
+	}
+	return nil
 }
 
 // DisputeClosed ends a dispute; the money moves by the two events above only.
@@ -5074,7 +5119,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x06reason\x18\b \x01(\tR\x06reason\"J\n" +
 	"\rRefundPending\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x1c\n" +
-	"\treference\x18\x02 \x01(\tR\treference\"\xe6\x02\n" +
+	"\treference\x18\x02 \x01(\tR\treference\"\x90\x03\n" +
 	"\x0fRefundSucceeded\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
@@ -5087,7 +5132,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\x04full\x18\b \x01(\bR\x04full\x12#\n" +
 	"\rover_returned\x18\t \x01(\bR\foverReturned\x12#\n" +
 	"\rconnection_id\x18\n" +
-	" \x01(\tR\fconnectionId\"Y\n" +
+	" \x01(\tR\fconnectionId\x12(\n" +
+	"\x06excess\x18\v \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"Y\n" +
 	"\fRefundFailed\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -5095,7 +5141,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\rRefundUnknown\x12\x1b\n" +
 	"\trefund_id\x18\x01 \x01(\tR\brefundId\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why\x123\n" +
-	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"\xbc\x02\n" +
+	"\asent_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"\xe6\x02\n" +
 	"\x0eRefundReversed\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
@@ -5106,7 +5152,9 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12\x12\n" +
 	"\x04code\x18\a \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\b \x01(\tR\amessage\x12#\n" +
-	"\rconnection_id\x18\t \x01(\tR\fconnectionId\"\xfd\x02\n" +
+	"\rconnection_id\x18\t \x01(\tR\fconnectionId\x12(\n" +
+	"\x06excess\x18\n" +
+	" \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\xa7\x03\n" +
 	"\x0eRefundObserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1b\n" +
 	"\trefund_id\x18\x02 \x01(\tR\brefundId\x12&\n" +
@@ -5120,14 +5168,15 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\rover_returned\x18\t \x01(\bR\foverReturned\x12\x16\n" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12#\n" +
-	"\rconnection_id\x18\v \x01(\tR\fconnectionId\"\xb2\x01\n" +
+	"\rconnection_id\x18\v \x01(\tR\fconnectionId\x12(\n" +
+	"\x06excess\x18\f \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\xb2\x01\n" +
 	"\rDisputeOpened\x12\x1d\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tR\tdisputeId\x12&\n" +
 	"\x0fparent_order_id\x18\x02 \x01(\x03R\rparentOrderId\x12(\n" +
 	"\x06amount\x18\x03 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
-	"\ainquiry\x18\x05 \x01(\bR\ainquiry\"\xad\x03\n" +
+	"\ainquiry\x18\x05 \x01(\bR\ainquiry\"\xd7\x03\n" +
 	"\x15DisputeFundsWithdrawn\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5142,7 +5191,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\rover_returned\x18\t \x01(\bR\foverReturned\x12#\n" +
 	"\rconnection_id\x18\n" +
 	" \x01(\tR\fconnectionId\x123\n" +
-	"\x06policy\x18\v \x01(\x0e2\x1b.ledger.v1.ChargebackPolicyR\x06policy\"\x98\x02\n" +
+	"\x06policy\x18\v \x01(\x0e2\x1b.ledger.v1.ChargebackPolicyR\x06policy\x12(\n" +
+	"\x06excess\x18\f \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\xc2\x02\n" +
 	"\x16DisputeFundsReinstated\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5152,7 +5202,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\n" +
 	"pay_number\x18\x05 \x01(\rR\tpayNumber\x12,\n" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12#\n" +
-	"\rconnection_id\x18\a \x01(\tR\fconnectionId\"\x8b\x01\n" +
+	"\rconnection_id\x18\a \x01(\tR\fconnectionId\x12(\n" +
+	"\x06excess\x18\b \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\x8b\x01\n" +
 	"\rDisputeClosed\x12\x1d\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tR\tdisputeId\x12&\n" +
@@ -5381,26 +5432,31 @@ var file_ledger_v1_subscription_proto_depIdxs = []int32{
 	58, // 72: ledger.v1.PeriodsSkipped.next_due:type_name -> google.protobuf.Timestamp
 	57, // 73: ledger.v1.RefundRequested.amounts:type_name -> ledger.v1.Amounts
 	57, // 74: ledger.v1.RefundSucceeded.amounts:type_name -> ledger.v1.Amounts
-	58, // 75: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
-	57, // 76: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
-	57, // 77: ledger.v1.RefundObserved.amounts:type_name -> ledger.v1.Amounts
-	60, // 78: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
-	57, // 79: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
-	60, // 80: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
-	61, // 81: ledger.v1.DisputeFundsWithdrawn.policy:type_name -> ledger.v1.ChargebackPolicy
-	57, // 82: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
-	7,  // 83: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
-	58, // 84: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
-	4,  // 85: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
-	58, // 86: ledger.v1.SubscriptionResumed.next_due:type_name -> google.protobuf.Timestamp
-	58, // 87: ledger.v1.SubscriptionResumed.next_attempt_at:type_name -> google.protobuf.Timestamp
-	4,  // 88: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
-	16, // 89: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
-	90, // [90:90] is the sub-list for method output_type
-	90, // [90:90] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	60, // 75: ledger.v1.RefundSucceeded.excess:type_name -> ledger.v1.Money
+	58, // 76: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
+	57, // 77: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
+	60, // 78: ledger.v1.RefundReversed.excess:type_name -> ledger.v1.Money
+	57, // 79: ledger.v1.RefundObserved.amounts:type_name -> ledger.v1.Amounts
+	60, // 80: ledger.v1.RefundObserved.excess:type_name -> ledger.v1.Money
+	60, // 81: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
+	57, // 82: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
+	60, // 83: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
+	61, // 84: ledger.v1.DisputeFundsWithdrawn.policy:type_name -> ledger.v1.ChargebackPolicy
+	60, // 85: ledger.v1.DisputeFundsWithdrawn.excess:type_name -> ledger.v1.Money
+	57, // 86: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
+	60, // 87: ledger.v1.DisputeFundsReinstated.excess:type_name -> ledger.v1.Money
+	7,  // 88: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
+	58, // 89: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
+	4,  // 90: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
+	58, // 91: ledger.v1.SubscriptionResumed.next_due:type_name -> google.protobuf.Timestamp
+	58, // 92: ledger.v1.SubscriptionResumed.next_attempt_at:type_name -> google.protobuf.Timestamp
+	4,  // 93: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
+	16, // 94: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
+	95, // [95:95] is the sub-list for method output_type
+	95, // [95:95] is the sub-list for method input_type
+	95, // [95:95] is the sub-list for extension type_name
+	95, // [95:95] is the sub-list for extension extendee
+	0,  // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_subscription_proto_init() }
