@@ -238,7 +238,9 @@ func TestEveryKindIsToldOrListedAsSilent(t *testing.T) {
 	t.Parallel()
 	told := map[string]ledgerv1.IpnType{
 		"payment_succeeded": rebillType, "late_charge_observed": rebillType, "payment_declined": failedType,
+		"payment_observed":        rebillType,
 		"refund_succeeded":        ledgerv1.IpnType_IPN_TYPE_PARTIAL_REFUND,
+		"refund_observed":         ledgerv1.IpnType_IPN_TYPE_PARTIAL_REFUND,
 		"dispute_funds_withdrawn": ledgerv1.IpnType_IPN_TYPE_CHARGEBACK,
 	}
 	kinds := (&ledgerv1.Event{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()

@@ -40,15 +40,25 @@ func applyInDoubt(tx Tx, known time.Time, e event.Recorded) error {
 	}
 	switch e.GetKind().(type) {
 	case *ledgerv1.Event_SubscriptionStarted,
+		*ledgerv1.Event_SubscriptionImported,
 		*ledgerv1.Event_BuyerUpdated,
+		*ledgerv1.Event_TermsChanged,
+		*ledgerv1.Event_PaymentMethodReplaced,
+		*ledgerv1.Event_PaymentMethodStored,
+		*ledgerv1.Event_PaymentMethodRefused,
 		*ledgerv1.Event_DuplicateChargeReturned,
+		*ledgerv1.Event_MismatchResolved,
+		*ledgerv1.Event_PaymentRescheduled,
 		*ledgerv1.Event_PeriodsSkipped,
 		*ledgerv1.Event_RefundReversed,
+		*ledgerv1.Event_RefundObserved,
 		*ledgerv1.Event_DisputeOpened,
 		*ledgerv1.Event_DisputeFundsReinstated,
 		*ledgerv1.Event_DisputeClosed,
 		*ledgerv1.Event_AgreementLost,
 		*ledgerv1.Event_CancellationScheduled,
+		*ledgerv1.Event_CancellationWithdrawn,
+		*ledgerv1.Event_SubscriptionResumed,
 		*ledgerv1.Event_SubscriptionCompleted:
 		return nil
 	}
@@ -69,6 +79,8 @@ func (i intents) attempt(e *ledgerv1.Event) (done bool, err error) {
 		return true, i.paid(k.PaymentSucceeded)
 	case *ledgerv1.Event_LateChargeObserved:
 		return true, i.paid(k.LateChargeObserved)
+	case *ledgerv1.Event_PaymentObserved:
+		return true, i.withdraw(ofNumber, int64(k.PaymentObserved.GetPayNumber()), "the gateway took this payment by itself")
 	case *ledgerv1.Event_PaymentDeclined:
 		return true, i.end(attemptOf(k.PaymentDeclined))
 	case *ledgerv1.Event_PaymentNotCharged:
@@ -78,7 +90,9 @@ func (i intents) attempt(e *ledgerv1.Event) (done bool, err error) {
 	case *ledgerv1.Event_DuplicateChargeObserved:
 		return true, i.end(attemptOf(k.DuplicateChargeObserved))
 	case *ledgerv1.Event_SubscriptionCancelled:
-		return true, i.withdraw("attempt >= $5", 1, "the subscription ended before the outcome was known")
+		return true, i.withdraw(anyAttempt, 1, "the subscription ended before the outcome was known")
+	case *ledgerv1.Event_SubscriptionPaused:
+		return true, i.withdraw(anyAttempt, 1, "the subscription was paused before the outcome was known")
 	}
 	return false, nil
 }
@@ -99,7 +113,7 @@ func (i intents) refund(e *ledgerv1.Event) (done bool, err error) {
 		return true, i.end(refundOf(k.RefundFailed))
 	case *ledgerv1.Event_DisputeFundsWithdrawn:
 		// What the bank took back is not sent back a second time.
-		return true, i.withdraw("parent_id = $5", k.DisputeFundsWithdrawn.GetParentOrderId(),
+		return true, i.withdraw(ofOrder, k.DisputeFundsWithdrawn.GetParentOrderId(),
 			"a chargeback came before the outcome was known")
 	}
 	return false, nil
@@ -160,12 +174,19 @@ func (i intents) end(intent string) error {
 }
 
 // paid ends an attempt and withdraws the others of its number: they must not charge it a second time.
-func (i intents) paid(p payment) error {
-	if err := i.end(attemptOf(p)); err != nil {
+func (i intents) paid(a attempt) error {
+	if err := i.end(attemptOf(a)); err != nil {
 		return err
 	}
-	return i.withdraw("refund_id = '' AND pay_number = $5", int64(p.GetPayNumber()), "another attempt paid this number")
+	return i.withdraw(ofNumber, int64(a.GetPayNumber()), "another attempt paid this number")
 }
+
+// Which intents are withdrawn; $5 says of what.
+const (
+	anyAttempt = "attempt >= $5" // a refund's is 0
+	ofNumber   = "refund_id = '' AND pay_number = $5"
+	ofOrder    = "parent_id = $5"
+)
 
 // withdraw forbids open intents to be sent. Until a look-up tells whether they were, they are in doubt.
 func (i intents) withdraw(which string, arg int64, why string) error {

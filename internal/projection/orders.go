@@ -34,11 +34,17 @@ func applyOrder(tx Tx, known time.Time, e event.Recorded) error {
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_SubscriptionStarted:
 		return insertFacts(tx, merchant, id, k.SubscriptionStarted)
+	case *ledgerv1.Event_SubscriptionImported:
+		return insertFacts(tx, merchant, id, k.SubscriptionImported)
 	case *ledgerv1.Event_SubscriptionCancelled:
 		if k.SubscriptionCancelled.GetOrderId() == 0 {
 			return nil // nothing was ever sold
 		}
 	case *ledgerv1.Event_BuyerUpdated,
+		*ledgerv1.Event_TermsChanged,
+		*ledgerv1.Event_PaymentMethodReplaced,
+		*ledgerv1.Event_PaymentMethodStored,
+		*ledgerv1.Event_PaymentMethodRefused,
 		*ledgerv1.Event_PaymentRequested,
 		*ledgerv1.Event_PaymentPending,
 		*ledgerv1.Event_PaymentUnknown,
@@ -46,6 +52,8 @@ func applyOrder(tx Tx, known time.Time, e event.Recorded) error {
 		*ledgerv1.Event_DuplicateChargeObserved,
 		*ledgerv1.Event_DuplicateChargeReturned,
 		*ledgerv1.Event_AmountMismatchObserved,
+		*ledgerv1.Event_MismatchResolved,
+		*ledgerv1.Event_PaymentRescheduled,
 		*ledgerv1.Event_PeriodsSkipped,
 		*ledgerv1.Event_RefundRequested,
 		*ledgerv1.Event_RefundPending,
@@ -55,6 +63,9 @@ func applyOrder(tx Tx, known time.Time, e event.Recorded) error {
 		*ledgerv1.Event_DisputeClosed,
 		*ledgerv1.Event_AgreementLost,
 		*ledgerv1.Event_CancellationScheduled,
+		*ledgerv1.Event_CancellationWithdrawn,
+		*ledgerv1.Event_SubscriptionPaused,
+		*ledgerv1.Event_SubscriptionResumed,
 		*ledgerv1.Event_SubscriptionCompleted:
 		return nil
 	}
@@ -73,6 +84,7 @@ type order struct {
 	effect                         int64 // +1, -1 or 0: the sign of the full amount in the merchant's money
 	payNumber, attempt, reattempt  uint32
 	parent, original               int64
+	connection                     string // empty for the subscription's first one
 	gatewayReference, declinedCode string
 	late                           bool
 }
@@ -80,23 +92,23 @@ type order struct {
 func orderOf(e *ledgerv1.Event) (order, bool) {
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_PaymentSucceeded:
-		return orderOfPayment(k.PaymentSucceeded), true
+		return orderOfAttempt(k.PaymentSucceeded), true
 	case *ledgerv1.Event_LateChargeObserved:
-		o := orderOfPayment(k.LateChargeObserved)
+		o := orderOfAttempt(k.LateChargeObserved)
 		o.late = true
 		return o, true
+	case *ledgerv1.Event_PaymentObserved:
+		o := orderOfPayment(k.PaymentObserved)
+		o.late = k.PaymentObserved.GetEnded()
+		return o, true
 	case *ledgerv1.Event_PaymentDeclined:
-		o := orderOfPayment(k.PaymentDeclined)
+		o := orderOfAttempt(k.PaymentDeclined)
 		o.kind, o.effect, o.declinedCode = ledgerv1.OrderType_ORDER_TYPE_FAILED, 0, k.PaymentDeclined.GetCode()
 		return o, true
 	case *ledgerv1.Event_RefundSucceeded:
-		kind := ledgerv1.OrderType_ORDER_TYPE_PARTIAL_REFUND
-		if k.RefundSucceeded.GetFull() {
-			kind = ledgerv1.OrderType_ORDER_TYPE_REFUND
-		}
-		o := orderOfReturn(k.RefundSucceeded, kind, -1)
-		o.gatewayReference = k.RefundSucceeded.GetReference()
-		return o, true
+		return orderOfRefund(k.RefundSucceeded), true
+	case *ledgerv1.Event_RefundObserved:
+		return orderOfRefund(k.RefundObserved), true
 	case *ledgerv1.Event_RefundReversed:
 		return orderOfReturn(k.RefundReversed, ledgerv1.OrderType_ORDER_TYPE_REFUND_REVERSED, +1), true
 	case *ledgerv1.Event_DisputeFundsWithdrawn:
@@ -109,23 +121,36 @@ func orderOf(e *ledgerv1.Event) (order, bool) {
 		return o, true
 	case *ledgerv1.Event_SubscriptionCancelled:
 		return order{
-			id:       k.SubscriptionCancelled.GetOrderId(),
-			kind:     ledgerv1.OrderType_ORDER_TYPE_CANCELLATION,
-			original: k.SubscriptionCancelled.GetOriginalOrderId(),
+			id:         k.SubscriptionCancelled.GetOrderId(),
+			kind:       ledgerv1.OrderType_ORDER_TYPE_CANCELLATION,
+			original:   k.SubscriptionCancelled.GetOriginalOrderId(),
+			connection: k.SubscriptionCancelled.GetConnectionId(),
 		}, true
 	}
 	return order{}, false
 }
 
-// payment is what the three outcomes of an attempt that make an order have in common.
+// payment is what a payment that makes an order tells, whether anybody asked for it or not.
 type payment interface {
 	GetOrderId() int64
 	GetPayNumber() uint32
-	GetAttempt() uint32
-	GetReattempt() uint32
 	GetAmounts() *ledgerv1.Amounts
 	GetReference() string
 	GetOriginalOrderId() int64
+	GetConnectionId() string
+}
+
+// attempt is what the three outcomes of an attempt that make an order have in common.
+type attempt interface {
+	payment
+	GetAttempt() uint32
+	GetReattempt() uint32
+}
+
+func orderOfAttempt(a attempt) order {
+	o := orderOfPayment(a)
+	o.attempt, o.reattempt = a.GetAttempt(), a.GetReattempt()
+	return o
 }
 
 func orderOfPayment(p payment) order {
@@ -139,9 +164,8 @@ func orderOfPayment(p payment) order {
 		amounts:          p.GetAmounts(),
 		effect:           +1,
 		payNumber:        p.GetPayNumber(),
-		attempt:          p.GetAttempt(),
-		reattempt:        p.GetReattempt(),
 		original:         p.GetOriginalOrderId(),
+		connection:       p.GetConnectionId(),
 		gatewayReference: p.GetReference(),
 	}
 }
@@ -153,18 +177,37 @@ type returned interface {
 	GetAmounts() *ledgerv1.Amounts
 	GetParentOrderId() int64
 	GetOriginalOrderId() int64
+	GetConnectionId() string
 }
 
 func orderOfReturn(r returned, kind ledgerv1.OrderType, effect int64) order {
 	return order{
-		id:        r.GetOrderId(),
-		kind:      kind,
-		amounts:   r.GetAmounts(),
-		effect:    effect,
-		payNumber: r.GetPayNumber(),
-		parent:    r.GetParentOrderId(),
-		original:  r.GetOriginalOrderId(),
+		id:         r.GetOrderId(),
+		kind:       kind,
+		amounts:    r.GetAmounts(),
+		effect:     effect,
+		payNumber:  r.GetPayNumber(),
+		parent:     r.GetParentOrderId(),
+		original:   r.GetOriginalOrderId(),
+		connection: r.GetConnectionId(),
 	}
+}
+
+// refund is money that went back at the gateway, asked for or not.
+type refund interface {
+	returned
+	GetFull() bool
+	GetReference() string
+}
+
+func orderOfRefund(r refund) order {
+	kind := ledgerv1.OrderType_ORDER_TYPE_PARTIAL_REFUND
+	if r.GetFull() {
+		kind = ledgerv1.OrderType_ORDER_TYPE_REFUND
+	}
+	o := orderOfReturn(r, kind, -1)
+	o.gatewayReference = r.GetReference()
+	return o
 }
 
 const insertFactsSQL = `INSERT INTO subscription_facts
@@ -172,7 +215,16 @@ const insertFactsSQL = `INSERT INTO subscription_facts
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 	ON CONFLICT (merchant_id, subscription_id) DO NOTHING`
 
-func insertFacts(tx Tx, merchant, id string, s *ledgerv1.SubscriptionStarted) error {
+// beginning is what the two kinds of events by which a subscription begins have in common.
+type beginning interface {
+	GetBuyerId() string
+	GetConnectionId() string
+	GetMode() ledgerv1.Mode
+	GetTerms() *ledgerv1.Terms
+	GetExternalRef() string
+}
+
+func insertFacts(tx Tx, merchant, id string, s beginning) error {
 	terms := s.GetTerms()
 	_, err := tx.Exec(insertFactsSQL, merchant, id, s.GetBuyerId(), s.GetConnectionId(), word(modePrefix, s.GetMode()),
 		terms.GetProductId(), int64(terms.GetPricePoint()), s.GetExternalRef(), currencyOf(terms))
@@ -197,8 +249,8 @@ const insertOrderSQL = `INSERT INTO orders
 	SELECT CAST($3 AS bigint), f.merchant_id, f.subscription_id, CAST($4 AS text),
 	 CAST($5 AS bigint), CAST($6 AS bigint), CAST($7 AS bigint), CAST($8 AS bigint), CAST($9 AS bigint), f.currency, CAST($10 AS bigint),
 	 CAST($11 AS bigint), CAST($12 AS bigint), CAST($13 AS bigint), CAST($14 AS bigint), CAST($15 AS bigint),
-	 f.connection_id, f.mode, CAST($16 AS text), f.buyer_id, f.product_id, f.price_point, f.external_ref,
-	 CAST($17 AS bigint), CAST($18 AS text), CAST($19 AS bigint), CAST($20 AS bigint), CAST($21 AS bigint), CAST($22 AS text), CAST($23 AS text)
+	 COALESCE(CAST($16 AS text), f.connection_id), f.mode, CAST($17 AS text), f.buyer_id, f.product_id, f.price_point, f.external_ref,
+	 CAST($18 AS bigint), CAST($19 AS text), CAST($20 AS bigint), CAST($21 AS bigint), CAST($22 AS bigint), CAST($23 AS text), CAST($24 AS text)
 	FROM subscription_facts f WHERE f.merchant_id = $1 AND f.subscription_id = $2
 	ON CONFLICT (order_id) DO NOTHING`
 
@@ -207,11 +259,11 @@ func insertOrder(tx Tx, merchant, id string, known time.Time, e event.Recorded, 
 	if o.late {
 		late = 1
 	}
-	args := make([]any, 0, 23)
+	args := make([]any, 0, 24)
 	args = append(args, merchant, id, o.id, word(orderTypePrefix, o.kind))
 	args = append(args, amountColumns(o.amounts)...)
 	args = append(args, o.effect*minor(o.amounts.GetFull()),
-		int64(o.payNumber), int64(o.attempt), int64(o.reattempt), o.parent, o.original, o.gatewayReference,
+		int64(o.payNumber), int64(o.attempt), int64(o.reattempt), o.parent, o.original, orNull(o.connection), o.gatewayReference,
 		late, o.declinedCode, micros(e.GetMetadata().GetOccurredAt()), micros(e.GetMetadata().GetRecordedAt()),
 		known.UnixMicro(), e.ID.String(), e.Position.String())
 	n, err := tx.Exec(insertOrderSQL, args...)
@@ -222,6 +274,14 @@ func insertOrder(tx Tx, merchant, id string, known time.Time, e event.Recorded, 
 		return whyNoOrder(tx, e, o.id)
 	}
 	return nil
+}
+
+// orNull is how a text is passed that may be absent.
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // amountColumns are the five parts as they are stored: all NULL for no amounts.

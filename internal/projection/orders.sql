@@ -43,7 +43,8 @@ CREATE INDEX IF NOT EXISTS orders_by_external_ref ON orders (merchant_id, extern
 CREATE INDEX IF NOT EXISTS orders_by_reference    ON orders (merchant_id, gateway_reference, occurred_at, order_id) WHERE gateway_reference <> '';
 CREATE INDEX IF NOT EXISTS orders_by_parent       ON orders (parent_id) WHERE parent_id <> 0;
 
--- What only the start of a subscription says and every order repeats.
+-- What only the beginning of a subscription says and every order repeats. The connection is the first one: an order
+-- has the one that its event names.
 CREATE TABLE IF NOT EXISTS subscription_facts (
     merchant_id     text   NOT NULL,
     subscription_id text   NOT NULL,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -106,6 +107,21 @@ func TestOrders(t *testing.T) {
 			"10002 cancellation done +0",
 			"10003 rebill paid +4700 returned 0 late",
 		}},
+		{"taken over, charged by the gateway", newPast("s1").at(1, imported()).at(2, observed(10001, 4)).at(3, observed(10002, 5)), []string{
+			"10001 rebill paid +4700 returned 0",
+			"10002 rebill paid +4700 returned 0",
+		}},
+		{"sold by the gateway", newPast("s1").at(1, started()).at(2, observed(10001, 1)), []string{"10001 sale paid +4700 returned 0"}},
+		{"charged by the gateway after the end", sold().at(3, cancelled(10002)).at(4, ended(observed(10003, 2))), []string{
+			"10001 sale paid +4700 returned 0",
+			"10002 cancellation done +0",
+			"10003 rebill paid +4700 returned 0 late",
+		}},
+		{"refunded at the gateway", sold().at(3, refundObserved(10002, 10001, 1700, false)).at(4, refundObserved(10003, 10001, 3000, true)), []string{
+			"10001 sale refunded +4700 returned 4700",
+			"10002 partial_refund done -1700",
+			"10003 refund done -3000",
+		}},
 		{"cancelled before anything was sold", newPast("s1").at(1, started(), requested(1, 1, 0)).at(2, cancelled(0)), nil},
 		{"in doubt, then found", newPast("s1").at(1, started(), requested(1, 1, 0)).at(2, unknown(1, 1)).at(3, succeeded(10001, 1, 1, 0)), []string{
 			"10001 sale paid +4700 returned 0",
@@ -121,6 +137,44 @@ func TestOrders(t *testing.T) {
 				t.Errorf("orders (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// ended is an observed payment of a subscription that had ended.
+func ended(e *ledgerv1.Event) *ledgerv1.Event {
+	e.GetPaymentObserved().Ended = true
+	return e
+}
+
+// TestOrdersKnowTheirConnection gives every event that makes an order another connection than the first.
+func TestOrdersKnowTheirConnection(t *testing.T) {
+	t.Parallel()
+	p := newPast("s1").at(1, started(), succeeded(10001, 1, 1, 0))
+	for i, e := range []*ledgerv1.Event{
+		succeeded(0, 2, 1, 0), late(0, 3, 1), observed(0, 4), declined(0, 5, 1, 0, 0), refunded(0, "a", 10001, 100, false),
+		refundObserved(0, 10001, 100, false), refundReversed(0, "a", 10001, 100), withdrawn(0, 10001, 100), reinstated(0, 10001, 100), cancelled(0),
+	} {
+		m := e.ProtoReflect()
+		kind := m.Mutable(m.WhichOneof(m.Descriptor().Oneofs().ByName("kind"))).Message()
+		fields := kind.Descriptor().Fields()
+		kind.Set(fields.ByName("order_id"), protoreflect.ValueOfInt64(int64(10002+i)))
+		kind.Set(fields.ByName("connection_id"), protoreflect.ValueOfString("second"))
+		p.at(2+i, e)
+	}
+	v := newViews(t, projection.Orders())
+	v.apply(p.events...)
+	list, _, err := projection.ListOrders(context.Background(), v.store, projection.OrderFilter{MerchantID: "acme"}, projection.Page{})
+	if err != nil || len(list) != len(p.events)-1 {
+		t.Fatalf("got %d orders (%v), want %d", len(list), err, len(p.events)-1)
+	}
+	for _, o := range list {
+		want := "second"
+		if o.GetOrderId() == 10001 {
+			want = "main"
+		}
+		if o.GetConnectionId() != want {
+			t.Errorf("%s is of connection %s, want %s", line(o), o.GetConnectionId(), want)
+		}
 	}
 }
 

@@ -251,3 +251,46 @@ func cancelled(order int64) *ledgerv1.Event {
 		OrderId: order, OriginalOrderId: 10001, Reason: ledgerv1.CancelReason_CANCEL_REASON_BUYER,
 	}}}
 }
+
+// imported is a subscription that began elsewhere and is charged there.
+func imported() *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionImported{SubscriptionImported: &ledgerv1.SubscriptionImported{
+		BuyerId: "buyer-1", ConnectionId: "main", Mode: ledgerv1.Mode_MODE_LIVE, ExternalRef: "cart-7", PaidNumber: 3,
+		Terms: &ledgerv1.Terms{ProductId: "book", PricePoint: 3, Regular: amounts(4700)},
+	}}}
+}
+
+func observed(order int64, number uint32) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentObserved{PaymentObserved: &ledgerv1.PaymentObserved{
+		OrderId: order, PayNumber: number, Amounts: amounts(4700), Reference: fmt.Sprintf("ch_%d", order), OriginalOrderId: 10001,
+	}}}
+}
+
+func refundObserved(order, parent, minor int64, full bool) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_RefundObserved{RefundObserved: &ledgerv1.RefundObserved{
+		OrderId: order, RefundId: "seen", ParentOrderId: parent, OriginalOrderId: 10001, PayNumber: 1,
+		Amounts: amounts(minor), Reference: "re_seen", Full: full,
+	}}}
+}
+
+func resolved(number, attempt uint32) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_MismatchResolved{MismatchResolved: &ledgerv1.MismatchResolved{
+		PayNumber: number, Attempt: attempt, Amount: usd(4800),
+	}}}
+}
+
+func paused() *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionPaused{SubscriptionPaused: &ledgerv1.SubscriptionPaused{}}}
+}
+
+func resumed(due, next int) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionResumed{SubscriptionResumed: &ledgerv1.SubscriptionResumed{
+		NextDue: timestamppb.New(minute(due)), NextAttemptAt: timestamppb.New(minute(next)),
+	}}}
+}
+
+func rescheduled(due int) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentRescheduled{PaymentRescheduled: &ledgerv1.PaymentRescheduled{
+		NextDue: timestamppb.New(minute(due)),
+	}}}
+}

@@ -36,10 +36,21 @@ func applyPayNumber(tx Tx, known time.Time, e event.Recorded) error {
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_PaymentRequested:
 		return v.requested(k.PaymentRequested)
-	case *ledgerv1.Event_SubscriptionCancelled:
-		return v.cancelled()
+	case *ledgerv1.Event_PaymentObserved:
+		return v.observed(k.PaymentObserved.GetPayNumber(), paid(e.Event, k.PaymentObserved))
+	case *ledgerv1.Event_PaymentRescheduled:
+		return v.rescheduled(k.PaymentRescheduled.GetNextDue())
+	case *ledgerv1.Event_SubscriptionPaused, *ledgerv1.Event_SubscriptionCancelled:
+		return v.withdrawn()
+	case *ledgerv1.Event_SubscriptionResumed:
+		return v.resumed(k.SubscriptionResumed.GetNextDue(), k.SubscriptionResumed.GetNextAttemptAt())
 	case *ledgerv1.Event_SubscriptionStarted,
+		*ledgerv1.Event_SubscriptionImported, // what was paid elsewhere is not listed here
 		*ledgerv1.Event_BuyerUpdated,
+		*ledgerv1.Event_TermsChanged,
+		*ledgerv1.Event_PaymentMethodReplaced,
+		*ledgerv1.Event_PaymentMethodStored,
+		*ledgerv1.Event_PaymentMethodRefused,
 		*ledgerv1.Event_DuplicateChargeObserved,
 		*ledgerv1.Event_DuplicateChargeReturned,
 		*ledgerv1.Event_PeriodsSkipped,
@@ -49,12 +60,14 @@ func applyPayNumber(tx Tx, known time.Time, e event.Recorded) error {
 		*ledgerv1.Event_RefundFailed,
 		*ledgerv1.Event_RefundUnknown,
 		*ledgerv1.Event_RefundReversed,
+		*ledgerv1.Event_RefundObserved,
 		*ledgerv1.Event_DisputeOpened,
 		*ledgerv1.Event_DisputeFundsWithdrawn,
 		*ledgerv1.Event_DisputeFundsReinstated,
 		*ledgerv1.Event_DisputeClosed,
 		*ledgerv1.Event_AgreementLost,
 		*ledgerv1.Event_CancellationScheduled,
+		*ledgerv1.Event_CancellationWithdrawn,
 		*ledgerv1.Event_SubscriptionCompleted:
 		return nil
 	}
@@ -90,6 +103,8 @@ func outcomeOf(e *ledgerv1.Event) (number uint32, c change, ok bool) {
 		return k.PaymentNotCharged.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_NOT_CHARGED}, true
 	case *ledgerv1.Event_AmountMismatchObserved:
 		return k.AmountMismatchObserved.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_MISMATCH}, true
+	case *ledgerv1.Event_MismatchResolved:
+		return k.MismatchResolved.GetPayNumber(), change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_NOT_CHARGED}, true
 	case *ledgerv1.Event_PaymentDeclined:
 		d := k.PaymentDeclined
 		return d.GetPayNumber(), change{
@@ -99,21 +114,26 @@ func outcomeOf(e *ledgerv1.Event) (number uint32, c change, ok bool) {
 			reattempt:   int64(d.GetReattempt()),
 		}, true
 	case *ledgerv1.Event_PaymentSucceeded:
-		return k.PaymentSucceeded.GetPayNumber(), paid(e, k.PaymentSucceeded), true
+		return k.PaymentSucceeded.GetPayNumber(), paidBy(e, k.PaymentSucceeded), true
 	case *ledgerv1.Event_LateChargeObserved:
-		return k.LateChargeObserved.GetPayNumber(), paid(e, k.LateChargeObserved), true
+		return k.LateChargeObserved.GetPayNumber(), paidBy(e, k.LateChargeObserved), true
 	}
 	return 0, change{}, false
 }
 
 func paid(e *ledgerv1.Event, p payment) change {
 	return change{
-		state:     ledgerv1.PayNumberState_PAY_NUMBER_STATE_PAID,
-		paidAt:    e.GetMetadata().GetOccurredAt(),
-		order:     p.GetOrderId(),
-		reattempt: int64(p.GetReattempt()),
-		amounts:   p.GetAmounts(),
+		state:   ledgerv1.PayNumberState_PAY_NUMBER_STATE_PAID,
+		paidAt:  e.GetMetadata().GetOccurredAt(),
+		order:   p.GetOrderId(),
+		amounts: p.GetAmounts(),
 	}
+}
+
+func paidBy(e *ledgerv1.Event, a attempt) change {
+	c := paid(e, a)
+	c.reattempt = int64(a.GetReattempt())
+	return c
 }
 
 // versions writes the pay numbers of one subscription, as one event changes them.
@@ -127,7 +147,7 @@ const insertPayNumberSQL = `INSERT INTO pay_numbers
 	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
 	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
 	 due_at, next_attempt_at, paid_at, order_id, decline_code, event_id, known_from, known_to)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, NULL, 0, '', $14, $15, NULL)`
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14, $15, '', $16, $17, NULL)`
 
 // requested opens a pay number at its first attempt and changes it at each later one.
 func (v versions) requested(r *ledgerv1.PaymentRequested) error {
@@ -141,20 +161,38 @@ func (v versions) requested(r *ledgerv1.PaymentRequested) error {
 	if r.GetAttempt() > 1 {
 		return v.change(r.GetPayNumber(), c)
 	}
+	return v.insert(r.GetPayNumber(), c)
+}
+
+// observed notes a payment that nobody asked for. Its number has a row only if it was asked for before.
+func (v versions) observed(number uint32, c change) error {
+	there, err := v.has(number)
+	if err != nil {
+		return fmt.Errorf("pay number %d: %w", number, err)
+	}
+	if there {
+		return v.change(number, c)
+	}
+	c.attempts, c.reattempt = int64(0), int64(0)
+	return v.insert(number, c)
+}
+
+// insert makes the first version of a pay number.
+func (v versions) insert(number uint32, c change) error {
 	a := c.amounts
-	_, err := v.tx.Exec(insertPayNumberSQL, v.merchant, v.subscription, int64(r.GetPayNumber()),
+	_, err := v.tx.Exec(insertPayNumberSQL, v.merchant, v.subscription, int64(number),
 		word(payNumberStatePrefix, c.state), c.attempts, c.reattempt,
 		minor(a.GetFull()), minor(a.GetBase()), minor(a.GetDiscount()), minor(a.GetShipping()), minor(a.GetTax()),
-		a.GetFull().GetCurrencyCode(), micros(c.due), v.event, v.known)
+		a.GetFull().GetCurrencyCode(), micros(c.due), micros(c.paidAt), c.order, v.event, v.known)
 	if err != nil {
-		return fmt.Errorf("pay number %d: %w", r.GetPayNumber(), err)
+		return fmt.Errorf("pay number %d: %w", number, err)
 	}
 	return nil
 }
 
-// cancelled ends what the open pay number was waiting for: there is no next attempt, and what an attempt that was
-// asked for did is for a look-up to find out.
-func (v versions) cancelled() error {
+// withdrawn ends what the open pay number was waiting for, as a cancellation and a pause do: there is no next attempt,
+// and what an attempt that was asked for did is for a look-up to find out.
+func (v versions) withdrawn() error {
 	var number int64
 	var state, code string
 	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_numbers
@@ -174,10 +212,45 @@ func (v versions) cancelled() error {
 	return v.change(uint32(number), c)
 }
 
-// A paid number stays paid whatever is heard of its other attempts, and an outcome that is heard again changes nothing.
+// resumed lets the open pay number wait for its next attempt again. One that has no row yet is not open for the view.
+func (v versions) resumed(due, next *timestamppb.Timestamp) error {
+	return v.wait("state IN ('declined', 'not_charged')", due, next)
+}
+
+// rescheduled moves the next attempt of the open pay number, if the ledger makes one.
+func (v versions) rescheduled(due *timestamppb.Timestamp) error {
+	if due == nil {
+		return nil // only the anchor moved
+	}
+	return v.wait("next_attempt_at IS NOT NULL", due, due)
+}
+
+// wait says when the open pay number is due and when it is tried next. Its state stays as it is.
+func (v versions) wait(which string, due, next *timestamppb.Timestamp) error {
+	var number int64
+	var state, code string
+	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_numbers
+		WHERE merchant_id = $1 AND subscription_id = $2 AND known_to IS NULL AND `+which+`
+		ORDER BY pay_number DESC LIMIT 1`, v.merchant, v.subscription).Scan(&number, &state, &code)
+	if errors.Is(err, ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return v.change(uint32(number), change{
+		state:       ledgerv1.PayNumberState(value(ledgerv1.PayNumberState_value, payNumberStatePrefix, state)),
+		declineCode: code,
+		due:         due,
+		nextAttempt: next,
+	})
+}
+
+// A paid number stays paid whatever is heard of its other attempts, and what is heard again changes nothing.
 const closeVersionSQL = `UPDATE pay_numbers SET known_to = $4
 	WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL AND known_from < $4
-		AND state <> 'paid' AND (state <> $5 OR next_attempt_at IS NOT NULL)`
+		AND state <> 'paid' AND (state <> $5 OR next_attempt_at IS DISTINCT FROM CAST($6 AS bigint)
+			OR due_at IS DISTINCT FROM COALESCE(CAST($7 AS bigint), due_at))`
 
 const insertVersionSQL = `INSERT INTO pay_numbers
 	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
@@ -206,7 +279,7 @@ const overwriteVersionSQL = `UPDATE pay_numbers SET state = $5,
 // change makes a new version of a pay number and ends the one before.
 func (v versions) change(number uint32, c change) error {
 	args := []any{v.merchant, v.subscription, int64(number), v.known, word(payNumberStatePrefix, c.state)}
-	closed, err := v.tx.Exec(closeVersionSQL, args...)
+	closed, err := v.tx.Exec(closeVersionSQL, append(args, micros(c.nextAttempt), micros(c.due))...)
 	if err != nil {
 		return fmt.Errorf("pay number %d: %w", number, err)
 	}
@@ -229,12 +302,21 @@ func (v versions) change(number uint32, c change) error {
 
 // mustExist tells a change that changed nothing from one of a pay number that was never asked for.
 func (v versions) mustExist(number uint32) error {
+	there, err := v.has(number)
+	if err == nil && !there {
+		return fmt.Errorf("pay number %d of %s.%s was never requested", number, v.merchant, v.subscription)
+	}
+	return err
+}
+
+// has reports whether a pay number has a row.
+func (v versions) has(number uint32) (bool, error) {
 	var state string
 	err := v.tx.QueryRow(`SELECT state FROM pay_numbers
 		WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL`,
 		v.merchant, v.subscription, int64(number)).Scan(&state)
 	if errors.Is(err, ErrNoRows) {
-		return fmt.Errorf("pay number %d of %s.%s was never requested", number, v.merchant, v.subscription)
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -76,6 +76,26 @@ func TestPayNumbers(t *testing.T) {
 		{"paid by an earlier attempt, the other ended at that instant", asked().at(2, declined(10001, 1, 1, 0, 3)).at(3, requested(1, 2, 1)).
 			at(4, late(10002, 1, 1), notCharged(1, 2)),
 			[]string{"1 paid attempts 2 reattempt 0 order 10002 paid 12:03:50"}},
+		{"paid at the gateway", newPast("s1").at(1, imported()).at(2, observed(10001, 4)),
+			[]string{"4 paid attempts 0 reattempt 0 order 10001 paid 12:01:50"}},
+		{"paid at the gateway, heard twice", newPast("s1").at(1, imported()).at(2, observed(10001, 4)).at(3, observed(10001, 4)),
+			[]string{"4 paid attempts 0 reattempt 0 order 10001 paid 12:01:50"}},
+		{"declined, then paid at the gateway", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, observed(10003, 2)),
+			[]string{one, "2 paid attempts 1 reattempt 0 order 10003 paid 12:04:50"}},
+		{"another amount, given back", asked().at(2, mismatched(1, 1)).at(3, resolved(1, 1)), []string{"1 not_charged attempts 1 reattempt 0"}},
+		{"paused while past due", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused()),
+			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds"}},
+		{"paused while past due, resumed", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused()).at(9, resumed(30, 9)),
+			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:09"}},
+		{"paused and resumed at once", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused(), resumed(30, 9)),
+			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:09"}},
+		{"paused while asked for, resumed", sold().at(3, requested(2, 1, 0)).at(4, paused()).at(5, resumed(30, 30)),
+			[]string{one, "2 in_doubt attempts 1 reattempt 0"}},
+		{"paused between payments, resumed", sold().at(3, paused()).at(4, resumed(30, 30)), []string{one}},
+		{"past due, rescheduled", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, rescheduled(20)),
+			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:20"}},
+		{"past due without another try, rescheduled", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 0)).at(5, rescheduled(20)),
+			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds"}},
 		{"all at one instant", newPast("s1").at(1, started(), requested(1, 1, 0), pending(1, 1), unknown(1, 1), succeeded(10001, 1, 1, 0)),
 			[]string{"1 paid attempts 1 reattempt 0 order 10001 paid 12:00:50"}},
 	}
@@ -106,6 +126,28 @@ func TestPayNumberFields(t *testing.T) {
 	}}
 	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
 		t.Errorf("pay numbers (-want +got):\n%s", d)
+	}
+}
+
+// TestPayNumberMoves looks at when an open payment is due after it was moved, and what it was known to be before.
+func TestPayNumberMoves(t *testing.T) {
+	t.Parallel()
+	v := newViews(t, projection.PayNumbers())
+	v.apply(newPast("s1").at(1, started(), requested(1, 1, 0)).at(2, declined(10001, 1, 1, 0, 6)).
+		at(3, rescheduled(20)).at(4, paused()).at(5, resumed(40, 5)).events...)
+	for _, c := range []struct{ at, due, next int }{{2, 1, 6}, {3, 20, 20}, {4, 20, 0}, {5, 40, 5}} {
+		list, _, err := projection.ListPayNumbers(context.Background(), v.store,
+			projection.PayNumberFilter{MerchantID: "acme", AsOf: minute(c.at)}, projection.Page{})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("as of %d: %v (%v), want one pay number", c.at, list, err)
+		}
+		n := list[0]
+		if !n.GetDueAt().AsTime().Equal(minute(c.due)) {
+			t.Errorf("as of %d it is due at %v, want minute %d", c.at, n.GetDueAt().AsTime(), c.due)
+		}
+		if (n.GetNextAttemptAt() == nil) != (c.next == 0) || c.next != 0 && !n.GetNextAttemptAt().AsTime().Equal(minute(c.next)) {
+			t.Errorf("as of %d it is tried at %v, want minute %d", c.at, n.GetNextAttemptAt(), c.next)
+		}
 	}
 }
 

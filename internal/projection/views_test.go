@@ -18,9 +18,9 @@ import (
 // elsewhere are the kinds of events that no stream of a subscription has.
 func elsewhere() []string {
 	return []string{
-		"merchant_created", "merchant_changed", "connection_created",
+		"merchant_created", "merchant_changed", "connection_created", "connection_blocked", "connection_unblocked",
 		"endpoint_created", "endpoint_changed", "endpoint_disabled",
-		"delivery_concluded", "numbers_reserved",
+		"delivery_concluded", "first_payment_reserved", "numbers_reserved",
 	}
 }
 
