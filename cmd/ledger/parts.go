@@ -18,6 +18,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/numbers"
+	"ledger.internal/ledger/internal/aggregate/subscription"
 	"ledger.internal/ledger/internal/projection"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -83,6 +84,12 @@ func (s *service) connect(ctx context.Context, merchantID, id string) (gateway.C
 	return rpc.GatewayConnection(s.baseURL(), c), g, nil
 }
 
+// circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
+func (s *service) circumstances(ctx context.Context, merchantID, connectionID string) (in subscription.Circumstances, err error) {
+	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, connectionID))
+	return subscription.Circumstances{Blocked: c.Blocked}, err
+}
+
 // reserveNumbers takes a block of subscription numbers.
 func (s *service) reserveNumbers(ctx context.Context) (first, count int64, err error) {
 	res, err := aggregate.NewRunner(s.log, numbers.Type()).Do(ctx, numbers.Stream(), aggregate.Request{
@@ -115,6 +122,7 @@ func (s *service) openRPC(context.Context) (err error) {
 	c := rpc.Config{
 		Log: s.log, Clock: s.clock, Views: s.views, Work: s.work,
 		Subscriptions: s.subscriptions, Merchants: s.merchants, Connections: s.connections, Endpoints: s.endpoints,
+		Reservations: s.reservations, Circumstances: s.circumstances,
 		NextNumber: s.numbers.Next, CountEndpoints: s.countEndpoints,
 		Gateways: s.gateways, BaseURL: s.baseURL(), SaveWebhook: s.saveWebhook, DeliveryBody: s.deliveryBody,
 		WaitFor: s.waitFor, Operator: operator{s}, Version: version(), Logger: s.logger, Reflection: s.cfg.Reflection,

@@ -30,6 +30,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/numbers"
+	"ledger.internal/ledger/internal/aggregate/reservation"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 	"ledger.internal/ledger/internal/projection"
 )
@@ -49,6 +50,7 @@ type service struct {
 	merchants     *aggregate.Runner[merchant.State]
 	connections   *aggregate.Runner[connection.State]
 	endpoints     *aggregate.Runner[endpoint.State]
+	reservations  *aggregate.Runner[reservation.State]
 	deliveries    *aggregate.Runner[delivery.State]
 	numbers       *numbers.Allocator
 
@@ -188,6 +190,7 @@ func (s *service) openAggregates(context.Context) error {
 	s.merchants = aggregate.NewRunner(s.log, merchant.Type())
 	s.connections = aggregate.NewRunner(s.log, connection.Type())
 	s.endpoints = aggregate.NewRunner(s.log, endpoint.Type())
+	s.reservations = aggregate.NewRunner(s.log, reservation.Type())
 	s.deliveries = aggregate.NewRunner(s.log, delivery.Type())
 	s.numbers = numbers.NewAllocator(s.reserveNumbers)
 	return nil
@@ -201,7 +204,7 @@ func (s *service) openFollowers(ctx context.Context) error {
 		return err
 	}
 	p := process.New(process.Config{
-		Subscriptions: s.subscriptions, Connect: s.connect, Clock: s.clock, Logger: s.logger, Head: head,
+		Subscriptions: s.subscriptions, Connect: s.connect, Circumstances: s.circumstances, Clock: s.clock, Logger: s.logger, Head: head,
 	})
 	s.wake = process.NewWake(p, s.work)
 	s.inbound = process.NewInbound(p, s.work)

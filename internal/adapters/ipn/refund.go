@@ -2,11 +2,26 @@ package ipn
 
 import ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 
+// refund is money that went back at the gateway, asked for or not: both are told alike.
+type refund interface {
+	GetAmounts() *ledgerv1.Amounts
+	GetParentOrderId() int64
+	GetOriginalOrderId() int64
+	GetPayNumber() uint32
+}
+
+func refundOf(e *ledgerv1.Event) refund {
+	if observed := e.GetRefundObserved(); observed != nil {
+		return observed
+	}
+	return e.GetRefundSucceeded()
+}
+
 // refund is the list of refund and partial_refund. Kartra's text says "the amount paid by the customer"; told is
 // what went back with this event, positive: the parent's own amount would tell of two partial refunds alike.
 // Source: https://support.kartra.com/support/solutions/articles/153000169509
-func (f *form) refund(e *ledgerv1.RefundSucceeded) {
-	f.returned(e.Amounts, e.ParentOrderId, e.OriginalOrderId, e.PayNumber)
+func (f *form) refund(r refund) {
+	f.returned(r.GetAmounts(), r.GetParentOrderId(), r.GetOriginalOrderId(), r.GetPayNumber())
 }
 
 // returned is what refunds and chargebacks have in common: there is no card and no shipping cost.

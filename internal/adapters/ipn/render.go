@@ -63,7 +63,7 @@ func Render(n Notice) (Body, error) {
 	case ledgerv1.IpnType_IPN_TYPE_FAILED:
 		f.failed(n.Event.GetPaymentDeclined())
 	case ledgerv1.IpnType_IPN_TYPE_REFUND, ledgerv1.IpnType_IPN_TYPE_PARTIAL_REFUND:
-		f.refund(n.Event.GetRefundSucceeded())
+		f.refund(refundOf(n.Event.Event))
 	case ledgerv1.IpnType_IPN_TYPE_CHARGEBACK:
 		f.chargeback(n.Event.GetDisputeFundsWithdrawn())
 	case ledgerv1.IpnType_IPN_TYPE_CANCELLATION:

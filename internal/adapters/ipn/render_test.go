@@ -115,6 +115,8 @@ func goldens() []golden {
 		{file: "spaced-keys-sale", history: plan, typ: "sale", change: func(n *ipn.Notice) {
 			n.Endpoint.Settings.SpacedShippingKeys = true // only the refund's list is printed with spaces
 		}},
+		{file: "recurring-rebill-observed", history: "monthly with PayPal, agreement lost", typ: "rebill", change: observePayment},
+		{file: "recurring-refund-observed", history: month, typ: "refund", change: observeRefund},
 		{file: "zone-and-suffix-sale", history: "bought once", typ: "sale", change: func(n *ipn.Notice) {
 			n.Endpoint.Settings.DateZone, n.Endpoint.Settings.DateSuffix = "Europe/Berlin", " CET"
 		}},
@@ -135,6 +137,44 @@ func goldens() []golden {
 		}
 	}
 	return all
+}
+
+// observePayment makes a notice one of the same payment, taken by the gateway without being asked.
+func observePayment(n *ipn.Notice) {
+	p := n.Event.GetPaymentSucceeded()
+	n.Event.Event = &ledgerv1.Event{Metadata: n.Event.Metadata, Kind: &ledgerv1.Event_PaymentObserved{PaymentObserved: &ledgerv1.PaymentObserved{
+		OrderId: p.OrderId, PayNumber: p.PayNumber, Amounts: p.Amounts, Reference: p.Reference, Method: p.Method,
+		OriginalOrderId: p.OriginalOrderId, PaymentsLeft: p.PaymentsLeft, NextDue: p.NextDue, PaidThrough: p.PaidThrough,
+	}}}
+}
+
+// observeRefund makes a notice one of the same refund, made at the gateway without the ledger.
+func observeRefund(n *ipn.Notice) {
+	r := n.Event.GetRefundSucceeded()
+	n.Event.Event = &ledgerv1.Event{Metadata: n.Event.Metadata, Kind: &ledgerv1.Event_RefundObserved{RefundObserved: &ledgerv1.RefundObserved{
+		OrderId: r.OrderId, RefundId: r.RefundId, ParentOrderId: r.ParentOrderId, OriginalOrderId: r.OriginalOrderId,
+		PayNumber: r.PayNumber, Amounts: r.Amounts, Reference: r.Reference, Full: r.Full,
+	}}}
+}
+
+// What nobody asked for is told in the same words.
+func TestObservedIsToldAlike(t *testing.T) {
+	t.Parallel()
+	for typ, observe := range map[string]func(*ipn.Notice){"sale": observePayment, "rebill": observePayment, "refund": observeRefund, "partial_refund": observeRefund} {
+		g := golden{history: "a full life, recurring", typ: typ}
+		asked, err := ipn.Render(g.notice(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.change = observe
+		observed, err := ipn.Render(g.notice(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(lines(asked), lines(observed)); diff != "" {
+			t.Errorf("%s (-asked for +observed):\n%s", typ, diff)
+		}
+	}
 }
 
 func (g golden) notice(t *testing.T) ipn.Notice {

@@ -9,7 +9,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/calendar"
 )
 
-// payment is a charge that succeeded, in time or late: both are told alike.
+// payment is a charge that succeeded, in time, late, or without being asked for: all are told alike.
 type payment interface {
 	GetPayNumber() uint32
 	GetAmounts() *ledgerv1.Amounts
@@ -20,8 +20,11 @@ type payment interface {
 }
 
 func paymentOf(e *ledgerv1.Event) payment {
-	if late := e.GetLateChargeObserved(); late != nil {
-		return late
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_LateChargeObserved:
+		return k.LateChargeObserved
+	case *ledgerv1.Event_PaymentObserved:
+		return k.PaymentObserved
 	}
 	return e.GetPaymentSucceeded()
 }

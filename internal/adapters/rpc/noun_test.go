@@ -88,9 +88,10 @@ func TestConnectionIsBlocked(t *testing.T) {
 
 	block.RequestId = "b5"
 	w.must("ConnectionService/BlockConnection", block, &ledgerv1.ConnectionResponse{})
-	if got := w.start("s2", "tok_silent", 0).Subscription.State; got != ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PENDING {
-		t.Errorf("a start through a blocked connection is %v, want it pending", got)
-	}
+	err := w.call(startMethod, &ledgerv1.StartSubscriptionRequest{
+		MerchantId: "acme", RequestId: "start-s2", Start: startRequest("s2", "tok_ok"),
+	}, &ledgerv1.CommandResponse{})
+	check(t, err, "FailedPrecondition", "CONNECTION_BLOCKED")
 }
 
 func TestConnectionIsToldToItsGateway(t *testing.T) {

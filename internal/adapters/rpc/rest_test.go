@@ -147,8 +147,8 @@ func TestNumbersMayBeTexts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i, amount := range []string{`4700`, `"4700"`} {
-		body := fmt.Sprintf(`{"request_id":"r%d","start":{"connection_id":"main","buyer":{"id":"b"},"payment_method_token":"tok_ok","terms":{"product_id":"p",
-			"product_name":"P","price_point":1,"kind":"PRICE_KIND_ONE_TIME","regular":{"base":{"currencyCode":"USD","minorUnits":%s}}}}}`, i, amount)
+		body := fmt.Sprintf(`{"request_id":"r%d","start":{"connection_id":"main","buyer":{"id":"b%d"},"payment_method_token":"tok_ok","terms":{"product_id":"p",
+			"product_name":"P","price_point":1,"kind":"PRICE_KIND_ONE_TIME","regular":{"base":{"currencyCode":"USD","minorUnits":%s}}}}}`, i, i, amount)
 		if got := w.do("POST", "/v1/merchants/acme/subscriptions:start", body); got.status != 200 || !strings.Contains(string(got.body), `"4700"`) {
 			t.Errorf("amount %s: got %d %s, want 200 and \"4700\"", amount, got.status, got.body)
 		}

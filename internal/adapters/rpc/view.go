@@ -9,6 +9,7 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/journal"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -89,6 +90,19 @@ func viewAttempt(a *subscription.Attempt) *ledgerv1.OpenAttempt {
 		RequestedAt: timestamp(a.RequestedAt),
 		Withdrawn:   a.Withdrawn,
 	}
+}
+
+// entryOf shows the journal entry of an event that has not happened; false if it moves no money.
+func entryOf(s subscription.State, e *ledgerv1.Event) (*ledgerv1.Entry, bool) {
+	postings, _ := journal.Entry(e, s.Started.GetConnectionId())
+	if len(postings) == 0 {
+		return nil, false
+	}
+	return &ledgerv1.Entry{
+		MerchantId: s.Started.GetMerchantId(), SubscriptionId: s.Started.GetSubscriptionId(), EventType: event.TypeName(e),
+		OccurredAt: e.GetMetadata().GetOccurredAt(), RecordedAt: e.GetMetadata().GetRecordedAt(),
+		Mode: s.Started.GetMode(), Postings: postings,
+	}, true
 }
 
 // timestamp is t in an answer; a zero time is absent.

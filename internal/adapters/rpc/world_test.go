@@ -38,6 +38,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/numbers"
+	"ledger.internal/ledger/internal/aggregate/reservation"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 	"ledger.internal/ledger/internal/projection"
 )
@@ -140,10 +141,15 @@ func (w *world) newConfig() rpc.Config {
 	})
 	return rpc.Config{
 		Log: w.log, Clock: w.clock, Views: w.views, Work: w.store,
-		Subscriptions:  w.subscriptions,
-		Merchants:      aggregate.NewRunner(w.log, merchant.Type()),
-		Connections:    aggregate.NewRunner(w.log, connection.Type()),
-		Endpoints:      aggregate.NewRunner(w.log, endpoint.Type()),
+		Subscriptions: w.subscriptions,
+		Merchants:     aggregate.NewRunner(w.log, merchant.Type()),
+		Connections:   aggregate.NewRunner(w.log, connection.Type()),
+		Endpoints:     aggregate.NewRunner(w.log, endpoint.Type()),
+		Reservations:  aggregate.NewRunner(w.log, reservation.Type()),
+		Circumstances: func(ctx context.Context, merchantID, id string) (subscription.Circumstances, error) {
+			c, _, err := w.config.Connections.Load(ctx, connection.Stream(merchantID, id))
+			return subscription.Circumstances{Blocked: c.Blocked}, err
+		},
 		NextNumber:     allocator.Next,
 		CountEndpoints: func(context.Context, string) (int, error) { return 0, nil },
 		DeliveryBody:   func(context.Context, *ledgerv1.Delivery) (string, error) { return "", nil },
@@ -408,7 +414,7 @@ func (l *lines) String() string {
 func startRequest(id, token string) *ledgerv1.StartRequest {
 	return &ledgerv1.StartRequest{
 		SubscriptionId: id,
-		Buyer:          &ledgerv1.Buyer{Id: "b1", FirstName: "Ada", Email: "ada@example.com"},
+		Buyer:          &ledgerv1.Buyer{Id: "buyer of " + id, FirstName: "Ada", Email: "ada@example.com"},
 		Terms: &ledgerv1.Terms{
 			ProductId: "p1", ProductName: "Course", PricePoint: 1,
 			Kind: ledgerv1.PriceKind_PRICE_KIND_RECURRING, Period: ledgerv1.Period_PERIOD_MONTHLY,

@@ -127,7 +127,7 @@ func (d *decision) withdraw(c Chargeback, known *Dispute, ch *Charge) error {
 			return err
 		}
 	}
-	left := money.SubAmounts(money.SubAmounts(ch.Amounts, ch.Refunded), ch.ChargedBack)
+	left := ch.left()
 	parts, err := money.SplitWithdrawal(ch.Amounts, left, amount)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (d *decision) withdraw(c Chargeback, known *Dispute, ch *Charge) error {
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsWithdrawn{DisputeFundsWithdrawn: &ledgerv1.DisputeFundsWithdrawn{
 		OrderId: d.nextOrder(), DisputeId: c.DisputeID, ParentOrderId: ch.OrderID, OriginalOrderId: d.FirstOrder,
 		PayNumber: ch.Number, Amounts: parts, Fee: c.Fee, Reason: c.Reason, OverReturned: amount.MinorUnits > left.Full.MinorUnits,
-		ConnectionId: ch.Connection, Policy: c.policy(),
+		ConnectionId: ch.Connection, Policy: c.policy(), Excess: excess(amount, left.Full),
 	}}})
 	if c.policy() == cancels && !d.Ended() {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_CHARGEBACK)
@@ -170,7 +170,7 @@ func (d *decision) reinstate(known *Dispute, ch *Charge) error {
 	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsReinstated{DisputeFundsReinstated: &ledgerv1.DisputeFundsReinstated{
 		OrderId: d.nextOrder(), DisputeId: known.ID, ParentOrderId: known.Parent, OriginalOrderId: d.FirstOrder,
-		PayNumber: known.Number, Amounts: known.Withdrawn, ConnectionId: ch.Connection,
+		PayNumber: known.Number, Amounts: known.Withdrawn, ConnectionId: ch.Connection, Excess: known.Excess,
 	}}})
 	return nil
 }
@@ -215,7 +215,7 @@ func (s State) disputeFundsWithdrawn(m *ledgerv1.Metadata, e *ledgerv1.DisputeFu
 		s = s.disputed(Dispute{ID: e.DisputeId, Parent: e.ParentOrderId, Amount: e.Amounts.Full})
 	}
 	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) {
-		d.Withdrawn, d.Inquiry, d.Policy = e.Amounts, false, e.Policy
+		d.Withdrawn, d.Inquiry, d.Policy, d.Excess = e.Amounts, false, e.Policy, e.Excess
 	})
 	s.Charges = replaced(s.Charges, s.charge(e.ParentOrderId), func(c *Charge) {
 		c.ChargedBack = money.AddAmounts(c.ChargedBack, e.Amounts)

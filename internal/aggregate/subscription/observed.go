@@ -139,7 +139,7 @@ func (c ObserveRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	left := money.SubAmounts(money.SubAmounts(ch.Amounts, ch.Refunded), ch.ChargedBack)
+	left := ch.left()
 	amount := c.Amount
 	if amount == nil {
 		amount = left.Full
@@ -158,7 +158,7 @@ func (c ObserveRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 		OrderId: d.nextOrder(), RefundId: "ro_" + key("refund", st.MerchantId, st.SubscriptionId, ch.Connection, c.Reference)[:20],
 		ParentOrderId: ch.OrderID, OriginalOrderId: s.FirstOrder, PayNumber: ch.Number, Amounts: parts, Reference: c.Reference,
 		Full: amount.MinorUnits >= left.Full.MinorUnits, OverReturned: amount.MinorUnits > left.Full.MinorUnits,
-		Reason: c.Reason, ConnectionId: ch.Connection,
+		Reason: c.Reason, ConnectionId: ch.Connection, Excess: excess(amount, left.Full),
 	}}})
 	return d.done()
 }
@@ -167,7 +167,7 @@ func (s State) refundObserved(m *ledgerv1.Metadata, e *ledgerv1.RefundObserved) 
 	s = s.ordered(e.OrderId)
 	s.Refunds = added(s.Refunds, RefundRecord{
 		ID: e.RefundId, Parent: e.ParentOrderId, Number: e.PayNumber, Amounts: e.Amounts, Connection: e.ConnectionId,
-		Status: RefundSucceeded, RequestedAt: instant(m.RecordedAt), Reference: e.Reference, OrderID: e.OrderId,
+		Status: RefundSucceeded, RequestedAt: instant(m.RecordedAt), Reference: e.Reference, OrderID: e.OrderId, Excess: e.Excess,
 	})
 	return s.returned(instant(m.RecordedAt), e.ParentOrderId, e.Amounts)
 }

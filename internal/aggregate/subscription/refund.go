@@ -143,9 +143,23 @@ func (c Refund) given(left *ledgerv1.Amounts) (*ledgerv1.Amounts, error) {
 	return parts, nil
 }
 
-// refundable is what is left of a charge: captured, less returned, less charged back, less on its way back.
+// left is what is left of a charge: captured, less returned, less charged back.
+func (c *Charge) left() *ledgerv1.Amounts {
+	return money.SubAmounts(money.SubAmounts(c.Amounts, c.Refunded), c.ChargedBack)
+}
+
+// excess is how much more goes back than is left; nil if it is none.
+func excess(back, left *ledgerv1.Money) *ledgerv1.Money {
+	over := min(back.MinorUnits-left.MinorUnits, back.MinorUnits)
+	if over <= 0 {
+		return nil
+	}
+	return money.New(back.CurrencyCode, over)
+}
+
+// refundable is what is left of a charge, less what is on its way back.
 func (s State) refundable(ch *Charge) *ledgerv1.Amounts {
-	left := money.SubAmounts(money.SubAmounts(ch.Amounts, ch.Refunded), ch.ChargedBack)
+	left := ch.left()
 	for _, r := range s.Refunds {
 		if r.Parent == ch.OrderID && r.Open() {
 			left = money.SubAmounts(left, r.Amounts)
@@ -245,13 +259,13 @@ func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, nil
 	}
 	ch, _ := s.FindCharge(r.Parent) // a refund is asked for of a charge that is there
-	captured := ch.Amounts.Full.MinorUnits
-	returned := ch.Refunded.Full.MinorUnits + ch.ChargedBack.Full.MinorUnits + r.Amounts.Full.MinorUnits
+	left, back := ch.left().Full, r.Amounts.Full
 	d := s.decide(c.Now, c.At)
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundSucceeded{RefundSucceeded: &ledgerv1.RefundSucceeded{
 		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
 		PayNumber: r.Number, Amounts: r.Amounts, Reference: c.Reference,
-		Full: returned >= captured, OverReturned: returned > captured, ConnectionId: r.Connection,
+		Full: back.MinorUnits >= left.MinorUnits, OverReturned: back.MinorUnits > left.MinorUnits,
+		ConnectionId: r.Connection, Excess: excess(back, left),
 	}}})
 	return d.done()
 }
@@ -259,7 +273,7 @@ func (c SettleRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 func (s State) refundSucceeded(m *ledgerv1.Metadata, e *ledgerv1.RefundSucceeded) State {
 	s = s.ordered(e.OrderId)
 	s.Refunds = replaced(s.Refunds, s.refund(e.RefundId), func(r *RefundRecord) {
-		r.Status, r.Reference, r.OrderID = RefundSucceeded, e.Reference, e.OrderId
+		r.Status, r.Reference, r.OrderID, r.Excess = RefundSucceeded, e.Reference, e.OrderId, e.Excess
 	})
 	return s.returned(instant(m.RecordedAt), e.ParentOrderId, e.Amounts)
 }
@@ -337,7 +351,8 @@ func (c ReverseRefund) Decide(s State) ([]*ledgerv1.Event, error) {
 	d := s.decide(c.Now, c.At)
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_RefundReversed{RefundReversed: &ledgerv1.RefundReversed{
 		OrderId: d.nextOrder(), RefundId: r.ID, ParentOrderId: r.Parent, OriginalOrderId: s.FirstOrder,
-		PayNumber: r.Number, Amounts: proto.CloneOf(r.Amounts), Code: c.Code, Message: c.Message, ConnectionId: r.Connection,
+		PayNumber: r.Number, Amounts: proto.CloneOf(r.Amounts), Code: c.Code, Message: c.Message,
+		ConnectionId: r.Connection, Excess: r.Excess,
 	}}})
 	return d.done()
 }

@@ -188,6 +188,7 @@ type RefundRecord struct {
 	Reference       string
 	OrderID         int64
 	Code            string
+	Excess          *ledgerv1.Money // how much more went back than was left; nil if none
 }
 
 // Open reports whether the refund still waits for an outcome.
@@ -204,6 +205,7 @@ type Dispute struct {
 	Amount     *ledgerv1.Money
 	Inquiry    bool
 	Withdrawn  *ledgerv1.Amounts         // nil until funds were withdrawn
+	Excess     *ledgerv1.Money           // how much more that was than was left; nil if none
 	Policy     ledgerv1.ChargebackPolicy // what the withdrawal does to the subscription
 	Reinstated bool
 	Closed     bool
