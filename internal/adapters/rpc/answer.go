@@ -70,7 +70,12 @@ func (s *subscriptions) preview(ctx context.Context, stream string, r command, n
 	if res.Replayed {
 		return s.answer(ctx, stream, r, res)
 	}
+	before, _, err := s.Subscriptions.Load(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
 	p := &ledgerv1.Preview{Subscription: viewSubscription(res.State, res.Revision)}
+	p.Subscription.FirstOrderId, p.Subscription.LastOrderId = before.FirstOrder, before.LastOrder()
 	for _, e := range res.Events {
 		shown := proto.CloneOf(e.Event)
 		blankSecrets(shown.ProtoReflect())

@@ -125,7 +125,7 @@ func (s State) paymentNotCharged(m *ledgerv1.Metadata, e *ledgerv1.PaymentNotCha
 	case s.Status == Pending:
 		s.Status = Failed // absence allows no second first payment
 	case !s.Ended() && e.PayNumber > s.Paid:
-		s.NextAttempt = instant(m.RecordedAt)
+		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
 	}
 	return s
 }

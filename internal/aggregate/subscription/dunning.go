@@ -49,7 +49,8 @@ func (d *decision) step() uint32 {
 	}
 	before := d.Attempts[len(d.Attempts)-1]
 	last := before.Reattempt
-	if before.Status == AttemptNotCharged || d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt) {
+	again := before.Status == AttemptNotCharged || before.Status == AttemptMismatched || before.Replaced != d.Replaced
+	if again || d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt) {
 		return last
 	}
 	step := last
@@ -113,11 +114,11 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	retry := c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT && !c.StopOrder
 	next := time.Time{}
 	if retry {
-		next = d.nextStep(a.Reattempt)
+		next = d.nextAttempt(d.nextStep(a.Reattempt))
 	}
 	replaced := a.Replaced != d.Replaced
 	if replaced && !c.StopOrder {
-		next = d.now // the buyer has given another method since: that one is charged at once
+		next = d.nextAttempt(d.now) // the buyer has given another method since: that one is charged at once
 	}
 	over := !d.now.Before(d.windowEnd()) && !replaced && d.Status != Paused
 	d.decline(a, c, next)

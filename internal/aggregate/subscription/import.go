@@ -125,7 +125,6 @@ func (s State) imported(e *ledgerv1.SubscriptionImported) State {
 	s.Method = e.Method
 	s.Paid, s.StartedAt, s.Anchor = e.PaidNumber, instant(e.StartedAt), instant(e.Anchor)
 	s.NextDue, s.PaidThrough = instant(e.NextDue), instant(e.NextDue)
-	s.NextAttempt = s.nextAttempt(s.NextDue)
 	if t := e.Terms; t.GetKind() == RecurringInstallments {
 		done := regular(t, e.PaidNumber) % t.Installments // of the running cycle
 		s.CycleStart = calendar.Due(s.NextDue, t.Period, -int(done))
@@ -142,5 +141,6 @@ func (s State) imported(e *ledgerv1.SubscriptionImported) State {
 	default:
 		s.Status = living
 	}
+	s.NextAttempt = s.nextAttempt(s.NextDue)
 	return s
 }

@@ -59,7 +59,7 @@ func (s State) paymentMethodReplaced(m *ledgerv1.Metadata, e *ledgerv1.PaymentMe
 	s.Before, s.Replaced = &before, e.Replacement
 	s.Way = Way{Token: e.PaymentMethodToken}
 	if s.life() == PastDue {
-		s.NextAttempt = instant(m.RecordedAt)
+		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
 	}
 	return s.through(Connection{ID: e.ConnectionId, Gateway: e.Gateway, Processor: e.Processor})
 }

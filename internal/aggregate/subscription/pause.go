@@ -32,6 +32,7 @@ func (c Pause) Decide(s State) ([]*ledgerv1.Event, error) {
 
 func (s State) paused(m *ledgerv1.Metadata) State {
 	s.Resumes, s.Status = s.Status, Paused
+	s.NextAttempt = time.Time{}
 	now := instant(m.RecordedAt)
 	for i := s.Closed; i < len(s.Attempts); i++ {
 		if s.Attempts[i].Status == AttemptRequested {
@@ -145,7 +146,7 @@ func (c Reschedule) Decide(s State) ([]*ledgerv1.Event, error) {
 
 func (s State) paymentRescheduled(e *ledgerv1.PaymentRescheduled) State {
 	due, before := instant(e.NextDue), instant(e.PreviousDue)
-	s.NextDue, s.NextAttempt, s.PaidThrough = due, due, due
+	s.NextDue, s.NextAttempt, s.PaidThrough = due, s.nextAttempt(due), due
 	if e.CancelAt != nil {
 		s.CancelAt = instant(e.CancelAt)
 	}

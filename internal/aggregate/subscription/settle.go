@@ -214,9 +214,10 @@ func (s State) movedOn(now time.Time, number uint32, next, through time.Time) St
 	return s
 }
 
-// nextAttempt is when the ledger charges what is due at an instant; zero if the gateway does it.
+// nextAttempt is when the ledger charges what is to be charged at an instant; zero if the gateway does it, and in a
+// pause.
 func (s State) nextAttempt(due time.Time) time.Time {
-	if s.ByGateway() {
+	if s.ByGateway() || s.Status == Paused {
 		return time.Time{}
 	}
 	return due
@@ -230,6 +231,6 @@ func (a *Attempt) withdraw(now time.Time) {
 
 func (s State) periodsSkipped(e *ledgerv1.PeriodsSkipped) State {
 	s.NextDue = instant(e.NextDue)
-	s.NextAttempt = s.NextDue
+	s.NextAttempt = s.nextAttempt(s.NextDue)
 	return s
 }

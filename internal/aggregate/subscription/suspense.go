@@ -91,7 +91,7 @@ func (s State) mismatchResolved(m *ledgerv1.Metadata, e *ledgerv1.MismatchResolv
 	case s.Status == Pending:
 		s.Status = Failed
 	case !s.Ended() && e.PayNumber > s.Paid:
-		s.NextAttempt = instant(m.RecordedAt)
+		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
 	}
 	return s
 }
