@@ -213,7 +213,7 @@ func (s *siege) checkTold(ledger *service) {
 	for _, fault := range s.receiver.faults {
 		s.t.Errorf("receiver: %s", fault)
 	}
-	rows, err := ledger.work.Query(s.ctx, `SELECT delivery_id, state FROM deliveries`)
+	rows, err := ledger.work.Query(s.ctx, `SELECT delivery_id, state FROM delivery_rows`)
 	s.ok(err)
 	defer rows.Close()
 	owed := 0

@@ -99,6 +99,9 @@ func (s *service) close() error {
 	return errors.Join(errs...)
 }
 
+// viewsVersion is the version of the views' file: one that an older program cannot follow with its own projections.
+const viewsVersion = 2
+
 // openStores locks the data directory and opens the log, the work store and the views in it.
 func (s *service) openStores(context.Context) error {
 	dir := s.cfg.DataDir
@@ -124,7 +127,7 @@ func (s *service) openStores(context.Context) error {
 	}
 	s.onClose(s.work.Close)
 	// The views can be built anew from the log, so they need not wait for the disk.
-	if s.views, err = db.Open(filepath.Join(dir, "views.db"), db.Options{Synchronous: "NORMAL", Version: 1}); err != nil {
+	if s.views, err = db.Open(filepath.Join(dir, "views.db"), db.Options{Synchronous: "NORMAL", Version: viewsVersion}); err != nil {
 		return storeError(err)
 	}
 	s.onClose(s.views.Close)

@@ -71,6 +71,18 @@ ON CONFLICT (follower) DO UPDATE SET version = excluded.version, owner = exclude
 	return seat, saved, fresh, nil
 }
 
+// storedVersion is the version of the follower that wrote the cursor; 0 if there is none.
+func storedVersion(tx Tx, follower string) (version int, err error) {
+	if _, err := tx.Exec(CursorSchema); err != nil {
+		return 0, fmt.Errorf("cursors: %w", err)
+	}
+	version, _, _, err = readCursor(tx, follower)
+	if errors.Is(err, ErrNoRows) {
+		return 0, nil
+	}
+	return version, err
+}
+
 func readCursor(tx Tx, follower string) (version int, epoch int64, s Saved, err error) {
 	var known int64
 	var id string

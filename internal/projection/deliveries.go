@@ -31,10 +31,11 @@ const (
 func Deliveries() Projection {
 	return Projection{
 		Name:       "deliveries",
-		Version:    1,
+		Version:    2,
 		Categories: []string{subscriptions, endpoints, delivered},
 		Schema:     deliveriesSchema,
-		Tables:     []string{"delivery_endpoints", "deliveries", "delivery_tries"},
+		Tables:     []string{"delivery_endpoints", "delivery_rows", "delivery_tries"},
+		Former:     map[int][]string{1: {"deliveries"}},
 		Apply:      applyDelivery,
 	}
 }
@@ -113,7 +114,7 @@ func disableEndpoint(tx Tx, e event.Recorded) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`UPDATE deliveries SET next_try_at = $2
+	_, err = tx.Exec(`UPDATE delivery_rows SET next_try_at = $2
 		WHERE endpoint_stream = $1 AND next_try_at IS NOT NULL AND next_try_at > $2 AND (pos_commit, pos_prepare) < ($3, $4)`,
 		e.Stream, micros(e.GetMetadata().GetRecordedAt()), int64(e.Position.Commit), int64(e.Position.Prepare))
 	return err
@@ -153,7 +154,7 @@ func tell(tx Tx, known time.Time, e event.Recorded, t ledgerv1.IpnType, order in
 	}
 }
 
-const insertDeliverySQL = `INSERT INTO deliveries
+const insertDeliverySQL = `INSERT INTO delivery_rows
 	(delivery_id, merchant_id, endpoint_id, subscription_id, endpoint_stream, delivery_stream,
 	 event_id, stream, revision, pos_commit, pos_prepare, endpoint_commit, endpoint_prepare, type, order_id,
 	 state, tries, next_try_at, lease_owner, lease_until, last_http_status, last_error, created_at)
@@ -166,7 +167,7 @@ func insertDelivery(tx Tx, known time.Time, e event.Recorded, t ledgerv1.IpnType
 	pair := delivered + "-" + merchant + "." + h.id + "." + subscription
 	// An update that changes nothing and not a look: its row locks make a sender on another connection conclude
 	// either before it, and then this row has its turn, or after this row is there to be passed the turn.
-	waits, err := tx.Exec(`UPDATE deliveries SET delivery_stream = delivery_stream
+	waits, err := tx.Exec(`UPDATE delivery_rows SET delivery_stream = delivery_stream
 		WHERE delivery_stream = $1 AND concluded_at IS NULL AND revision < $2`, pair, int64(e.Revision))
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS delivery_endpoints (
 
 -- One row per notification and endpoint. The projection inserts it and the senders carry it to its end; how it ended
 -- is an event, so that rows made anew end as these did. Times are microseconds since 1970.
-CREATE TABLE IF NOT EXISTS deliveries (
+CREATE TABLE IF NOT EXISTS delivery_rows (
     delivery_id      text   PRIMARY KEY, -- webhook-id
     merchant_id      text   NOT NULL,
     endpoint_id      text   NOT NULL,
@@ -41,15 +41,15 @@ CREATE TABLE IF NOT EXISTS deliveries (
 );
 
 -- What may be sent, per endpoint; what is not concluded, per pair; what somebody is sending.
-CREATE INDEX IF NOT EXISTS deliveries_due     ON deliveries (endpoint_stream, next_try_at, pos_commit, pos_prepare) WHERE next_try_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS deliveries_open    ON deliveries (delivery_stream, revision) WHERE concluded_at IS NULL;
-CREATE INDEX IF NOT EXISTS deliveries_sending ON deliveries (lease_until) WHERE state = 'sending';
+CREATE INDEX IF NOT EXISTS deliveries_due     ON delivery_rows (endpoint_stream, next_try_at, pos_commit, pos_prepare) WHERE next_try_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS deliveries_open    ON delivery_rows (delivery_stream, revision) WHERE concluded_at IS NULL;
+CREATE INDEX IF NOT EXISTS deliveries_sending ON delivery_rows (lease_until) WHERE state = 'sending';
 
 -- One index per filter, each in the order of the list.
-CREATE INDEX IF NOT EXISTS deliveries_by_time         ON deliveries (merchant_id, pos_commit, pos_prepare, delivery_id);
-CREATE INDEX IF NOT EXISTS deliveries_by_endpoint     ON deliveries (merchant_id, endpoint_id, pos_commit, pos_prepare, delivery_id);
-CREATE INDEX IF NOT EXISTS deliveries_by_subscription ON deliveries (merchant_id, subscription_id, pos_commit, pos_prepare, delivery_id);
-CREATE INDEX IF NOT EXISTS deliveries_by_order        ON deliveries (merchant_id, order_id, pos_commit, pos_prepare, delivery_id);
+CREATE INDEX IF NOT EXISTS deliveries_by_time         ON delivery_rows (merchant_id, pos_commit, pos_prepare, delivery_id);
+CREATE INDEX IF NOT EXISTS deliveries_by_endpoint     ON delivery_rows (merchant_id, endpoint_id, pos_commit, pos_prepare, delivery_id);
+CREATE INDEX IF NOT EXISTS deliveries_by_subscription ON delivery_rows (merchant_id, subscription_id, pos_commit, pos_prepare, delivery_id);
+CREATE INDEX IF NOT EXISTS deliveries_by_order        ON delivery_rows (merchant_id, order_id, pos_commit, pos_prepare, delivery_id);
 
 -- One row per sending, written before the first byte goes out. Only the senders write here.
 CREATE TABLE IF NOT EXISTS delivery_tries (

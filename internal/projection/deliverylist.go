@@ -18,7 +18,7 @@ type DeliveryFilter struct {
 }
 
 const selectDeliveries = `SELECT delivery_id, merchant_id, endpoint_id, subscription_id, event_id, type, order_id, state,
-	tries, next_try_at, last_http_status, last_error, created_at, concluded_at, pos_commit, pos_prepare FROM deliveries `
+	tries, next_try_at, last_http_status, last_error, created_at, concluded_at, pos_commit, pos_prepare FROM delivery_rows `
 
 // GetDelivery reads a notification of a merchant with its tries. Another merchant's is not found.
 func GetDelivery(ctx context.Context, r Reader, merchant, id string) (*ledgerv1.Delivery, []*ledgerv1.DeliveryTry, error) {

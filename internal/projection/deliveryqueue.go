@@ -36,12 +36,12 @@ type DueDelivery struct {
 // dueEndpoints skips from endpoint to endpoint through the index, so that it costs the same however many rows wait
 // for one that is dead.
 const dueEndpoints = `WITH RECURSIVE waiting (endpoint) AS (
-		SELECT min(endpoint_stream) FROM deliveries WHERE next_try_at IS NOT NULL
+		SELECT min(endpoint_stream) FROM delivery_rows WHERE next_try_at IS NOT NULL
 		UNION ALL
-		SELECT (SELECT min(d.endpoint_stream) FROM deliveries d
+		SELECT (SELECT min(d.endpoint_stream) FROM delivery_rows d
 			WHERE d.next_try_at IS NOT NULL AND d.endpoint_stream > waiting.endpoint)
 		FROM waiting WHERE waiting.endpoint IS NOT NULL)
-	SELECT endpoint, (SELECT min(d.next_try_at) FROM deliveries d
+	SELECT endpoint, (SELECT min(d.next_try_at) FROM delivery_rows d
 		WHERE d.next_try_at IS NOT NULL AND d.endpoint_stream = endpoint)
 	FROM waiting WHERE endpoint IS NOT NULL`
 
@@ -67,7 +67,7 @@ func DeliveryEndpoints(ctx context.Context, r Reader) (map[string]time.Time, err
 
 const selectDue = `SELECT delivery_id, merchant_id, endpoint_id, subscription_id, endpoint_stream,
 	endpoint_commit, endpoint_prepare, event_id, stream, revision, pos_commit, pos_prepare, type, order_id,
-	tries, last_http_status, last_error FROM deliveries `
+	tries, last_http_status, last_error FROM delivery_rows `
 
 // DueDeliveries reads what may be sent to an endpoint at `now`, what has waited longest first.
 func DueDeliveries(ctx context.Context, r Reader, endpoint string, now time.Time, limit int) ([]DueDelivery, error) {
@@ -113,7 +113,7 @@ type Lease struct {
 // BeginTry claims a notification for one more try and writes the try down, before a byte goes out. It reports false
 // if somebody else was faster.
 func BeginTry(tx Tx, d DueDelivery, l Lease, now time.Time) (bool, error) {
-	n, err := tx.Exec(`UPDATE deliveries SET state = 'sending', tries = tries + 1, next_try_at = NULL, lease_owner = $3, lease_until = $4
+	n, err := tx.Exec(`UPDATE delivery_rows SET state = 'sending', tries = tries + 1, next_try_at = NULL, lease_owner = $3, lease_until = $4
 		WHERE delivery_id = $1 AND tries = $2 AND state = 'pending' AND next_try_at IS NOT NULL`,
 		d.ID, int64(d.Tries), l.Owner, l.Until.UnixMicro())
 	if err != nil || n == 0 {
@@ -135,7 +135,7 @@ func EndTry(tx Tx, id string, t *ledgerv1.DeliveryTry) error {
 // PostponeDelivery puts a notification back after its latest try failed. It does nothing if somebody has begun another
 // one since.
 func PostponeDelivery(tx Tx, id string, t *ledgerv1.DeliveryTry, next time.Time) error {
-	_, err := tx.Exec(`UPDATE deliveries SET state = 'pending', next_try_at = $3, lease_owner = '', lease_until = 0,
+	_, err := tx.Exec(`UPDATE delivery_rows SET state = 'pending', next_try_at = $3, lease_owner = '', lease_until = 0,
 			last_http_status = $4, last_error = $5
 		WHERE delivery_id = $1 AND tries = $2 AND concluded_at IS NULL`,
 		id, int64(t.GetNumber()), next.UnixMicro(), int64(t.GetHttpStatus()), t.GetError())
@@ -146,7 +146,7 @@ func PostponeDelivery(tx Tx, id string, t *ledgerv1.DeliveryTry, next time.Time)
 // subscription. It reports false, and does nothing, if the row is concluded already or is not there.
 func ConcludeDelivery(tx Tx, c *ledgerv1.DeliveryConcluded, at time.Time) (bool, error) {
 	var pair string
-	err := tx.QueryRow(`UPDATE deliveries SET state = $2, tries = $3, last_http_status = $4, last_error = $5,
+	err := tx.QueryRow(`UPDATE delivery_rows SET state = $2, tries = $3, last_http_status = $4, last_error = $5,
 			next_try_at = NULL, lease_owner = '', lease_until = 0, concluded_at = $6
 		WHERE delivery_id = $1 AND concluded_at IS NULL RETURNING delivery_stream`,
 		c.GetDeliveryId(), word(conclusionPrefix, c.GetConclusion()), int64(c.GetTries()), int64(c.GetHttpStatus()),
@@ -157,9 +157,9 @@ func ConcludeDelivery(tx Tx, c *ledgerv1.DeliveryConcluded, at time.Time) (bool,
 	if err != nil {
 		return false, err
 	}
-	_, err = tx.Exec(`UPDATE deliveries SET next_try_at = $2
+	_, err = tx.Exec(`UPDATE delivery_rows SET next_try_at = $2
 		WHERE state = 'pending' AND next_try_at IS NULL AND delivery_id =
-			(SELECT delivery_id FROM deliveries WHERE delivery_stream = $1 AND concluded_at IS NULL ORDER BY revision LIMIT 1)`,
+			(SELECT delivery_id FROM delivery_rows WHERE delivery_stream = $1 AND concluded_at IS NULL ORDER BY revision LIMIT 1)`,
 		pair, at.UnixMicro())
 	return err == nil, err
 }
@@ -167,7 +167,7 @@ func ConcludeDelivery(tx Tx, c *ledgerv1.DeliveryConcluded, at time.Time) (bool,
 // AbandonedDeliveries returns when the first lease ends of what is being sent; zero if nothing is.
 func AbandonedDeliveries(ctx context.Context, r Reader) (time.Time, error) {
 	var at *int64
-	err := r.QueryRow(ctx, `SELECT min(lease_until) FROM deliveries WHERE state = 'sending'`).Scan(&at)
+	err := r.QueryRow(ctx, `SELECT min(lease_until) FROM delivery_rows WHERE state = 'sending'`).Scan(&at)
 	if err != nil || at == nil {
 		return time.Time{}, err
 	}
@@ -178,7 +178,7 @@ func AbandonedDeliveries(ctx context.Context, r Reader) (time.Time, error) {
 // leases of `owner`, if one is named: he says that he is not sending, he has just started. Whether these
 // notifications were concluded is for the log to say.
 func ReclaimDeliveries(tx Tx, owner string, now time.Time) error {
-	_, err := tx.Exec(`UPDATE deliveries SET state = 'pending', next_try_at = $2, lease_owner = '', lease_until = 0
+	_, err := tx.Exec(`UPDATE delivery_rows SET state = 'pending', next_try_at = $2, lease_owner = '', lease_until = 0
 		WHERE state = 'sending' AND (lease_until <= $2 OR lease_owner = $1)`, owner, now.UnixMicro())
 	return err
 }

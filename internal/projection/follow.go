@@ -65,24 +65,22 @@ func (f *Follower) Name() string { return f.p.Name }
 // do it before, and queries on the tables work from the start. Prepare and Run are not called at the same time.
 func (f *Follower) Prepare(ctx context.Context) error {
 	err := f.store.Update(ctx, func(tx Tx) error {
+		before, err := storedVersion(tx, f.p.Name)
+		if err != nil {
+			return err
+		}
 		seat, saved, fresh, err := TakeSeat(tx, f.p.Name, f.p.Version)
 		if err != nil {
 			return err
 		}
 		if fresh {
 			// Another version may have other columns, so the tables are made anew.
-			for _, table := range f.p.Tables {
-				if _, err := tx.Exec("DROP TABLE IF EXISTS " + table); err != nil {
-					return err
-				}
+			if err := f.p.drop(tx, before); err != nil {
+				return err
 			}
 		}
 		f.seat, f.at = seat, saved
-		if f.p.Schema == "" {
-			return nil
-		}
-		_, err = tx.Exec(f.p.Schema)
-		return err
+		return f.p.create(tx)
 	})
 	if err != nil {
 		return fmt.Errorf("prepare projection %s: %w", f.p.Name, err)

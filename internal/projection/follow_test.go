@@ -249,6 +249,30 @@ func TestFollowerStartsOverOnAnotherVersion(t *testing.T) {
 	}
 }
 
+// TestFollowerDropsFormerTables starts over from a version whose table had another name, which is free from then on.
+func TestFollowerDropsFormerTables(t *testing.T) {
+	t.Parallel()
+	w := newFollowed(t)
+	if err := projection.NewFollower(w.log, w.store, notes(1)).Prepare(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	renamed := notes(2)
+	renamed.Tables, renamed.Former = []string{"note_rows"}, map[int][]string{1: {"notes"}}
+	renamed.Schema = `CREATE TABLE IF NOT EXISTS note_rows (id integer PRIMARY KEY)`
+	for range 2 { // the second time there is nothing to drop
+		if err := projection.NewFollower(w.log, w.store, renamed).Prepare(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var tables string
+	if err := w.store.QueryRow(w.ctx, `SELECT group_concat(name ORDER BY name) FROM sqlite_schema WHERE type = 'table'`).Scan(&tables); err != nil {
+		t.Fatal(err)
+	}
+	if want := "cursors,note_rows"; tables != want {
+		t.Errorf("the tables are %s, want %s", tables, want)
+	}
+}
+
 func TestFollowerStopsBeforeWhatItCannotApply(t *testing.T) {
 	t.Parallel()
 	errBad := errors.New("bad row")

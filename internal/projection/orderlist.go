@@ -96,11 +96,11 @@ const selectOrders = `SELECT o.order_id, o.merchant_id, o.subscription_id, o.typ
 	o.pay_number, o.attempt, o.reattempt, o.parent_id, o.original_id,
 	o.connection_id, o.mode, o.gateway_reference, o.buyer_id, o.product_id, o.price_point, o.external_ref,
 	o.late, o.decline_code, o.occurred_at, o.recorded_at, o.event_id,
-	CAST(COALESCE((SELECT -SUM(c.cash_effect) FROM orders c
+	CAST(COALESCE((SELECT -SUM(c.cash_effect) FROM order_rows c
 		WHERE c.parent_id = o.order_id AND c.parent_id <> 0 AND c.known_at <= $1), 0) AS bigint),
-	CAST(COALESCE((SELECT SUM(CASE c.type WHEN 'chargeback' THEN 1 WHEN 'chargeback_reversed' THEN -1 ELSE 0 END) FROM orders c
+	CAST(COALESCE((SELECT SUM(CASE c.type WHEN 'chargeback' THEN 1 WHEN 'chargeback_reversed' THEN -1 ELSE 0 END) FROM order_rows c
 		WHERE c.parent_id = o.order_id AND c.parent_id <> 0 AND c.known_at <= $1), 0) AS bigint)
-	FROM orders o `
+	FROM order_rows o `
 
 func scanOrder(row Row) (*ledgerv1.Order, error) {
 	var (

@@ -18,10 +18,11 @@ var ordersSchema string
 func Orders() Projection {
 	return Projection{
 		Name:       "orders",
-		Version:    1,
+		Version:    2,
 		Categories: []string{subscriptions},
 		Schema:     ordersSchema,
-		Tables:     []string{"orders", "subscription_facts"},
+		Tables:     []string{"order_rows", "subscription_facts"},
+		Former:     map[int][]string{1: {"orders"}},
 		Apply:      applyOrder,
 	}
 }
@@ -240,7 +241,7 @@ func currencyOf(t *ledgerv1.Terms) string {
 }
 
 // The casts tell PostgreSQL the types of parameters that stand in a SELECT.
-const insertOrderSQL = `INSERT INTO orders
+const insertOrderSQL = `INSERT INTO order_rows
 	(order_id, merchant_id, subscription_id, type,
 	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency, cash_effect,
 	 pay_number, attempt, reattempt, parent_id, original_id,
@@ -296,7 +297,7 @@ func amountColumns(a *ledgerv1.Amounts) []any {
 // from the others: the start of the subscription was never seen, or another event claims the same id.
 func whyNoOrder(tx Tx, e event.Recorded, id int64) error {
 	var by string
-	err := tx.QueryRow(`SELECT event_id FROM orders WHERE order_id = $1`, id).Scan(&by)
+	err := tx.QueryRow(`SELECT event_id FROM order_rows WHERE order_id = $1`, id).Scan(&by)
 	switch {
 	case errors.Is(err, ErrNoRows):
 		return fmt.Errorf("order %d: %s was never started", id, e.Stream)

@@ -1,7 +1,7 @@
 -- One row per transaction as the merchant sees it. Rows are inserted and never changed: what became of an order is the
 -- sum of the rows that name it as their parent. A plain SELECT sum(cash_effect) is right, and
 -- "WHERE known_at <= t" is the table as it was known at t. Times are microseconds since 1970.
-CREATE TABLE IF NOT EXISTS orders (
+CREATE TABLE IF NOT EXISTS order_rows (
     order_id          bigint PRIMARY KEY,
     merchant_id       text   NOT NULL,
     subscription_id   text   NOT NULL,
@@ -35,13 +35,13 @@ CREATE TABLE IF NOT EXISTS orders (
 );
 
 -- One index per filter, each in the order of the list.
-CREATE INDEX IF NOT EXISTS orders_by_time         ON orders (merchant_id, occurred_at, order_id);
-CREATE INDEX IF NOT EXISTS orders_by_type         ON orders (merchant_id, type, occurred_at, order_id);
-CREATE INDEX IF NOT EXISTS orders_by_subscription ON orders (merchant_id, subscription_id, occurred_at, order_id);
-CREATE INDEX IF NOT EXISTS orders_by_buyer        ON orders (merchant_id, buyer_id, occurred_at, order_id);
-CREATE INDEX IF NOT EXISTS orders_by_external_ref ON orders (merchant_id, external_ref, occurred_at, order_id) WHERE external_ref <> '';
-CREATE INDEX IF NOT EXISTS orders_by_reference    ON orders (merchant_id, gateway_reference, occurred_at, order_id) WHERE gateway_reference <> '';
-CREATE INDEX IF NOT EXISTS orders_by_parent       ON orders (parent_id) WHERE parent_id <> 0;
+CREATE INDEX IF NOT EXISTS orders_by_time         ON order_rows (merchant_id, occurred_at, order_id);
+CREATE INDEX IF NOT EXISTS orders_by_type         ON order_rows (merchant_id, type, occurred_at, order_id);
+CREATE INDEX IF NOT EXISTS orders_by_subscription ON order_rows (merchant_id, subscription_id, occurred_at, order_id);
+CREATE INDEX IF NOT EXISTS orders_by_buyer        ON order_rows (merchant_id, buyer_id, occurred_at, order_id);
+CREATE INDEX IF NOT EXISTS orders_by_external_ref ON order_rows (merchant_id, external_ref, occurred_at, order_id) WHERE external_ref <> '';
+CREATE INDEX IF NOT EXISTS orders_by_reference    ON order_rows (merchant_id, gateway_reference, occurred_at, order_id) WHERE gateway_reference <> '';
+CREATE INDEX IF NOT EXISTS orders_by_parent       ON order_rows (parent_id) WHERE parent_id <> 0;
 
 -- What only the beginning of a subscription says and every order repeats. The connection is the first one: an order
 -- has the one that its event names.

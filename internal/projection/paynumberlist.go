@@ -61,7 +61,7 @@ func (f PayNumberFilter) where() *where {
 const selectPayNumbers = `SELECT merchant_id, subscription_id, pay_number, state, attempts, reattempt,
 	full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
 	due_at, next_attempt_at, paid_at, order_id, decline_code
-	FROM pay_numbers `
+	FROM pay_number_versions `
 
 func scanPayNumber(row Row) (*ledgerv1.PayNumber, error) {
 	var (

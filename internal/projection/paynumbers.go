@@ -19,10 +19,11 @@ var payNumbersSchema string
 func PayNumbers() Projection {
 	return Projection{
 		Name:       "pay_numbers",
-		Version:    1,
+		Version:    2,
 		Categories: []string{subscriptions},
 		Schema:     payNumbersSchema,
-		Tables:     []string{"pay_numbers"},
+		Tables:     []string{"pay_number_versions"},
+		Former:     map[int][]string{1: {"pay_numbers"}},
 		Apply:      applyPayNumber,
 	}
 }
@@ -143,7 +144,7 @@ type versions struct {
 	known                         int64
 }
 
-const insertPayNumberSQL = `INSERT INTO pay_numbers
+const insertPayNumberSQL = `INSERT INTO pay_number_versions
 	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
 	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
 	 due_at, next_attempt_at, paid_at, order_id, decline_code, event_id, known_from, known_to)
@@ -195,7 +196,7 @@ func (v versions) insert(number uint32, c change) error {
 func (v versions) withdrawn() error {
 	var number int64
 	var state, code string
-	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_numbers
+	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_number_versions
 		WHERE merchant_id = $1 AND subscription_id = $2 AND known_to IS NULL
 			AND (state IN ('requested', 'pending') OR next_attempt_at IS NOT NULL)
 		ORDER BY pay_number DESC LIMIT 1`, v.merchant, v.subscription).Scan(&number, &state, &code)
@@ -229,7 +230,7 @@ func (v versions) rescheduled(due *timestamppb.Timestamp) error {
 func (v versions) wait(which string, due, next *timestamppb.Timestamp) error {
 	var number int64
 	var state, code string
-	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_numbers
+	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_number_versions
 		WHERE merchant_id = $1 AND subscription_id = $2 AND known_to IS NULL AND `+which+`
 		ORDER BY pay_number DESC LIMIT 1`, v.merchant, v.subscription).Scan(&number, &state, &code)
 	if errors.Is(err, ErrNoRows) {
@@ -247,12 +248,12 @@ func (v versions) wait(which string, due, next *timestamppb.Timestamp) error {
 }
 
 // A paid number stays paid whatever is heard of its other attempts, and what is heard again changes nothing.
-const closeVersionSQL = `UPDATE pay_numbers SET known_to = $4
+const closeVersionSQL = `UPDATE pay_number_versions SET known_to = $4
 	WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL AND known_from < $4
 		AND state <> 'paid' AND (state <> $5 OR next_attempt_at IS DISTINCT FROM CAST($6 AS bigint)
 			OR due_at IS DISTINCT FROM COALESCE(CAST($7 AS bigint), due_at))`
 
-const insertVersionSQL = `INSERT INTO pay_numbers
+const insertVersionSQL = `INSERT INTO pay_number_versions
 	(merchant_id, subscription_id, pay_number, state, attempts, reattempt,
 	 full_amount, base_amount, discount_amount, shipping_amount, tax_amount, currency,
 	 due_at, next_attempt_at, paid_at, order_id, decline_code, event_id, known_from, known_to)
@@ -262,12 +263,12 @@ const insertVersionSQL = `INSERT INTO pay_numbers
 	 COALESCE(CAST($10 AS bigint), p.discount_amount), COALESCE(CAST($11 AS bigint), p.shipping_amount),
 	 COALESCE(CAST($12 AS bigint), p.tax_amount), p.currency, COALESCE(CAST($13 AS bigint), p.due_at),
 	 CAST($14 AS bigint), CAST($15 AS bigint), CAST($16 AS bigint), CAST($17 AS text), CAST($18 AS text), CAST($4 AS bigint), NULL
-	FROM pay_numbers p
+	FROM pay_number_versions p
 	WHERE p.merchant_id = $1 AND p.subscription_id = $2 AND p.pay_number = $3 AND p.known_to = $4`
 
 // What is learned at the same instant belongs into the same version: one that held for no time would be found by
 // every question about that instant, beside the one that replaced it.
-const overwriteVersionSQL = `UPDATE pay_numbers SET state = $5,
+const overwriteVersionSQL = `UPDATE pay_number_versions SET state = $5,
 	 attempts = COALESCE($6, attempts), reattempt = COALESCE($7, reattempt),
 	 full_amount = COALESCE($8, full_amount), base_amount = COALESCE($9, base_amount),
 	 discount_amount = COALESCE($10, discount_amount), shipping_amount = COALESCE($11, shipping_amount),
@@ -312,7 +313,7 @@ func (v versions) mustExist(number uint32) error {
 // has reports whether a pay number has a row.
 func (v versions) has(number uint32) (bool, error) {
 	var state string
-	err := v.tx.QueryRow(`SELECT state FROM pay_numbers
+	err := v.tx.QueryRow(`SELECT state FROM pay_number_versions
 		WHERE merchant_id = $1 AND subscription_id = $2 AND pay_number = $3 AND known_to IS NULL`,
 		v.merchant, v.subscription, int64(number)).Scan(&state)
 	if errors.Is(err, ErrNoRows) {

@@ -1,7 +1,7 @@
 -- The payments of a subscription by number, one row per version: a version holds from known_from until known_to.
 -- "WHERE known_to IS NULL" is the table as it stands. No version is empty: of two changes known at the same instant
 -- only the later one is kept. Times are microseconds since 1970.
-CREATE TABLE IF NOT EXISTS pay_numbers (
+CREATE TABLE IF NOT EXISTS pay_number_versions (
     merchant_id     text   NOT NULL,
     subscription_id text   NOT NULL,
     pay_number      bigint NOT NULL,
@@ -25,5 +25,5 @@ CREATE TABLE IF NOT EXISTS pay_numbers (
     PRIMARY KEY (merchant_id, subscription_id, pay_number, known_from)
 );
 
-CREATE INDEX IF NOT EXISTS pay_numbers_by_state ON pay_numbers (merchant_id, state, subscription_id, pay_number) WHERE known_to IS NULL;
-CREATE INDEX IF NOT EXISTS pay_numbers_by_due   ON pay_numbers (merchant_id, due_at) WHERE known_to IS NULL;
+CREATE INDEX IF NOT EXISTS pay_numbers_by_state ON pay_number_versions (merchant_id, state, subscription_id, pay_number) WHERE known_to IS NULL;
+CREATE INDEX IF NOT EXISTS pay_numbers_by_due   ON pay_number_versions (merchant_id, due_at) WHERE known_to IS NULL;

@@ -177,7 +177,7 @@ func TestPayNumbersAsOf(t *testing.T) {
 		}
 	}
 	var versions int
-	if err := v.store.QueryRow(context.Background(), "SELECT count(*) FROM pay_numbers").Scan(&versions); err != nil {
+	if err := v.store.QueryRow(context.Background(), "SELECT count(*) FROM pay_number_versions").Scan(&versions); err != nil {
 		t.Fatal(err)
 	}
 	if versions != 3 {

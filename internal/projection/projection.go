@@ -7,6 +7,7 @@ package projection
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -16,11 +17,32 @@ import (
 // the transaction that also moves the cursor.
 type Projection struct {
 	Name       string
-	Version    int      // a stored cursor of another version makes the follower start over on empty tables
+	Version    int      // a stored cursor of another version makes the follower start over on new tables
 	Categories []string // none: all
 	Schema     string   // CREATE TABLE IF NOT EXISTS …, for SQLite and PostgreSQL alike
-	Tables     []string // what Schema creates; emptied before a start over
-	Apply      func(tx Tx, known time.Time, e event.Recorded) error
+	Tables     []string // what Schema creates; dropped before a start over
+	// Former are the tables that earlier versions made under names that are not among Tables, by version.
+	Former map[int][]string
+	Apply  func(tx Tx, known time.Time, e event.Recorded) error
+}
+
+// create makes what is missing of the projection's tables.
+func (p Projection) create(tx Tx) error {
+	if p.Schema == "" {
+		return nil
+	}
+	_, err := tx.Exec(p.Schema)
+	return err
+}
+
+// drop removes the projection's tables, those of a former version too.
+func (p Projection) drop(tx Tx, former int) error {
+	for _, table := range slices.Concat(p.Tables, p.Former[former]) {
+		if _, err := tx.Exec("DROP TABLE IF EXISTS " + table); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Tx is a transaction on the store that a projection's rows live in. Placeholders are $1, $2, …; times are stored

@@ -143,7 +143,7 @@ func TestOrdersSumUp(t *testing.T) {
 	}
 	var gotOrders int
 	var gotEffect int64
-	if err := v.store.QueryRow(context.Background(), "SELECT count(*), sum(cash_effect) FROM orders").Scan(&gotOrders, &gotEffect); err != nil {
+	if err := v.store.QueryRow(context.Background(), "SELECT count(*), sum(cash_effect) FROM order_rows").Scan(&gotOrders, &gotEffect); err != nil {
 		t.Fatal(err)
 	}
 	if gotOrders != orders || gotEffect != effect {

@@ -15,7 +15,7 @@ import (
 )
 
 // version is the version of the tables below.
-const version = 1
+const version = 2
 
 var (
 	//go:embed parks.sql

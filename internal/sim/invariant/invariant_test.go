@@ -150,14 +150,14 @@ func TestTamperedRowsAreFound(t *testing.T) {
 	for _, c := range []struct {
 		name, store, statement, says string
 	}{
-		{"an order is missing", "views", `DELETE FROM orders WHERE type = 'refund'`, "orders of"},
-		{"an order is another", "views", `UPDATE orders SET cash_effect = cash_effect + 1 WHERE type = 'sale'`, "in the view and"},
-		{"an order that never was", "views", `UPDATE orders SET order_id = 77 WHERE order_id = (SELECT max(order_id) FROM orders)`, "which no event made"},
-		{"a number is paid in the view only", "views", `UPDATE pay_numbers SET state = 'paid', order_id = 77 WHERE state = 'declined'`, "the view says that order 77"},
-		{"a paid number is not", "views", `UPDATE pay_numbers SET state = 'pending' WHERE state = 'paid'`, "paid numbers of"},
-		{"a notification is missing", "work", `DELETE FROM deliveries WHERE type = 'sale'`, "was never queued"},
-		{"a notification that nobody asked for", "work", `UPDATE deliveries SET delivery_id = 'x' WHERE delivery_id = (SELECT min(delivery_id) FROM deliveries)`, "nothing asks for it"},
-		{"delivered without an event", "work", `UPDATE deliveries SET state = 'delivered' WHERE type = 'sale'`, "without an event"},
+		{"an order is missing", "views", `DELETE FROM order_rows WHERE type = 'refund'`, "orders of"},
+		{"an order is another", "views", `UPDATE order_rows SET cash_effect = cash_effect + 1 WHERE type = 'sale'`, "in the view and"},
+		{"an order that never was", "views", `UPDATE order_rows SET order_id = 77 WHERE order_id = (SELECT max(order_id) FROM order_rows)`, "which no event made"},
+		{"a number is paid in the view only", "views", `UPDATE pay_number_versions SET state = 'paid', order_id = 77 WHERE state = 'declined'`, "the view says that order 77"},
+		{"a paid number is not", "views", `UPDATE pay_number_versions SET state = 'pending' WHERE state = 'paid'`, "paid numbers of"},
+		{"a notification is missing", "work", `DELETE FROM delivery_rows WHERE type = 'sale'`, "was never queued"},
+		{"a notification that nobody asked for", "work", `UPDATE delivery_rows SET delivery_id = 'x' WHERE delivery_id = (SELECT min(delivery_id) FROM delivery_rows)`, "nothing asks for it"},
+		{"delivered without an event", "work", `UPDATE delivery_rows SET state = 'delivered' WHERE type = 'sale'`, "without an event"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ func each(ctx context.Context, r projection.Reader, query string, f func(scan fu
 // checkOrders compares the orders view with what the events say, both ways.
 func checkOrders(ctx context.Context, r *Report, h *history, views projection.Reader) error {
 	seen := 0
-	err := each(ctx, views, `SELECT order_id, type, coalesce(full_amount, 0), cash_effect FROM orders`, func(scan func(...any) error) error {
+	err := each(ctx, views, `SELECT order_id, type, coalesce(full_amount, 0), cash_effect FROM order_rows`, func(scan func(...any) error) error {
 		var id int64
 		var got order
 		if err := scan(&id, &got.kind, &got.full, &got.effect); err != nil {
@@ -50,7 +50,7 @@ func checkOrders(ctx context.Context, r *Report, h *history, views projection.Re
 // checkPayNumbers compares the paid rows of the pay-number view with what the events say.
 func checkPayNumbers(ctx context.Context, r *Report, h *history, views projection.Reader) error {
 	paid := map[string]uint32{}
-	err := each(ctx, views, `SELECT merchant_id, subscription_id, pay_number, order_id FROM pay_numbers WHERE known_to IS NULL AND state = 'paid'`, func(scan func(...any) error) error {
+	err := each(ctx, views, `SELECT merchant_id, subscription_id, pay_number, order_id FROM pay_number_versions WHERE known_to IS NULL AND state = 'paid'`, func(scan func(...any) error) error {
 		var merchant, id string
 		var number uint32
 		var orderID int64
@@ -76,7 +76,7 @@ func checkPayNumbers(ctx context.Context, r *Report, h *history, views projectio
 // checkDeliveries checks that every endpoint was, or visibly will be, told of everything it has to hear of, once.
 func checkDeliveries(ctx context.Context, r *Report, h *history, work projection.Reader) error {
 	states := map[string]string{}
-	err := each(ctx, work, `SELECT delivery_id, state FROM deliveries`, func(scan func(...any) error) error {
+	err := each(ctx, work, `SELECT delivery_id, state FROM delivery_rows`, func(scan func(...any) error) error {
 		var id, state string
 		if err := scan(&id, &state); err != nil {
 			return err
