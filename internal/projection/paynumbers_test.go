@@ -85,7 +85,7 @@ func TestPayNumbers(t *testing.T) {
 		{"another amount, given back", asked().at(2, mismatched(1, 1)).at(3, resolved(1, 1)), []string{"1 not_charged attempts 1 reattempt 0"}},
 		{"paused while past due", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused()),
 			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds"}},
-		{"paused while past due, resumed", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused()).at(9, resumed(30, 9)),
+		{"paused while past due, resumed", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused()).at(9, resumed(2, 9)),
 			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:09"}},
 		{"paused and resumed at once", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, paused(), resumed(30, 9)),
 			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:09"}},

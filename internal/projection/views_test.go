@@ -39,6 +39,9 @@ func TestEveryKindHasACase(t *testing.T) {
 			e.ProtoReflect().Set(kind, e.ProtoReflect().NewField(kind))
 			err := p.Apply(blindTx{}, minute(0), event.Recorded{Stream: "subscription-acme.s1", Event: e})
 			known := !errors.Is(err, event.ErrUnknownKind)
+			if p.Name == "journal" && known {
+				continue // its list of silent kinds is the journal package's, of the whole oneof
+			}
 			if belongs := !slices.Contains(foreign, string(kind.Name())); known != belongs {
 				t.Errorf("%s has a case for %s: %t, want %t (%v)", p.Name, kind.Name(), known, belongs, err)
 			}
@@ -86,10 +89,10 @@ func TestReplayGivesTheSameRows(t *testing.T) {
 // TestAsOfIsThePast compares what is known of each instant with the views that were built from the log up to it.
 func TestAsOfIsThePast(t *testing.T) {
 	t.Parallel()
-	whole := newViews(t, projection.Orders(), projection.PayNumbers())
+	whole := newViews(t, projection.Orders(), projection.PayNumbers(), projection.Journal())
 	events := allHistories(t)
 	whole.apply(events...)
-	growing := newViews(t, projection.Orders(), projection.PayNumbers())
+	growing := newViews(t, projection.Orders(), projection.PayNumbers(), projection.Journal())
 	compared := 0
 	for i, e := range events {
 		growing.apply(e)
@@ -100,9 +103,11 @@ func TestAsOfIsThePast(t *testing.T) {
 		want := append(
 			orderLines(t, growing.store, projection.OrderFilter{MerchantID: aggregatetest.Merchant}),
 			payNumberLines(t, growing.store, projection.PayNumberFilter{MerchantID: aggregatetest.Merchant})...)
+		want = append(want, entryLines(t, growing.store, projection.EntryFilter{MerchantID: aggregatetest.Merchant}, 0)...)
 		got := append(
 			orderLines(t, whole.store, projection.OrderFilter{MerchantID: aggregatetest.Merchant, AsOf: growing.known}),
 			payNumberLines(t, whole.store, projection.PayNumberFilter{MerchantID: aggregatetest.Merchant, AsOf: growing.known})...)
+		got = append(got, entryLines(t, whole.store, projection.EntryFilter{MerchantID: aggregatetest.Merchant, AsOf: growing.known}, 0)...)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatalf("as of %s, after event %d of %s (-then +as of):\n%s", growing.known, e.Revision, e.Stream, d)
 		}

@@ -50,7 +50,7 @@ func Entry(e *ledgerv1.Event, first string) (postings []*ledgerv1.Posting, known
 		d := k.DuplicateChargeReturned
 		return suspense(d, d.GetAmount(), nil, first, back), true
 	}
-	return nil, silent(e)
+	return nil, Silent(e)
 }
 
 // direction is which way an entry goes: forth, or back as the exact reverse of another one.

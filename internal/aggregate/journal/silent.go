@@ -2,9 +2,9 @@ package journal
 
 import ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 
-// silent lists the kinds of events that move no money: what is asked for, pending, unknown or declined, what a
-// dispute says besides its funds, what happens to a subscription's life, and what is not of a subscription.
-func silent(e *ledgerv1.Event) bool {
+// Silent reports whether an event is of a kind that moves no money: what is asked for, pending, unknown or declined,
+// what a dispute says besides its funds, what happens in a subscription's life, and what is not of a subscription.
+func Silent(e *ledgerv1.Event) bool {
 	switch e.GetKind().(type) {
 	case *ledgerv1.Event_SubscriptionStarted,
 		*ledgerv1.Event_SubscriptionImported,
