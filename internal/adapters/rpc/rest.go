@@ -59,6 +59,7 @@ func newREST(ctx context.Context, all []route, conn *grpc.ClientConn, slow time.
 		ledgerv1.RegisterMerchantServiceHandler,
 		ledgerv1.RegisterConnectionServiceHandler,
 		ledgerv1.RegisterEndpointServiceHandler,
+		ledgerv1.RegisterReportServiceHandler,
 		ledgerv1.RegisterOperationServiceHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {

@@ -35,6 +35,7 @@ func services() []protoreflect.FileDescriptor {
 		ledgerv1.File_ledger_v1_merchant_service_proto,
 		ledgerv1.File_ledger_v1_connection_service_proto,
 		ledgerv1.File_ledger_v1_endpoint_service_proto,
+		ledgerv1.File_ledger_v1_report_service_proto,
 		ledgerv1.File_ledger_v1_operation_service_proto,
 	}
 }

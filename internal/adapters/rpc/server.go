@@ -37,7 +37,7 @@ import (
 type Config struct {
 	Log   event.Log
 	Clock clock.Clock
-	// Views holds orders, pay numbers and what is in doubt; Work holds deliveries.
+	// Views holds orders, pay numbers, what is in doubt and the journal; Work holds deliveries.
 	Views, Work projection.Reader
 
 	Subscriptions *aggregate.Runner[subscription.State]
@@ -178,6 +178,7 @@ func (s *Server) newGRPC(all []route) {
 	ledgerv1.RegisterMerchantServiceServer(ours, &merchants{Server: s})
 	ledgerv1.RegisterConnectionServiceServer(ours, &connections{Server: s})
 	ledgerv1.RegisterEndpointServiceServer(ours, &endpoints{Server: s})
+	ledgerv1.RegisterReportServiceServer(ours, &reports{Server: s})
 	ledgerv1.RegisterOperationServiceServer(ours, &operations{Server: s})
 
 	s.health = health.NewServer()

@@ -87,7 +87,7 @@ func (w *world) populate() {
 func bareWorld(t testing.TB, log event.Log, change ...func(*rpc.Config)) *world {
 	t.Helper()
 	w := quietWorld(t, log, change...)
-	w.follow(w.views, projection.Orders(), projection.PayNumbers(), projection.InDoubt())
+	w.follow(w.views, projection.Views()...)
 	w.follow(w.store, projection.Deliveries())
 	w.running.Go(func() { w.work(w.ctx) })
 	return w
