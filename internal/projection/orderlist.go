@@ -24,10 +24,10 @@ type OrderFilter struct {
 	AsOf             time.Time // what was known then; zero for now
 }
 
-// GetOrder reads an order of a merchant. Another merchant's is not found.
-func GetOrder(ctx context.Context, r Reader, merchant string, id int64) (*ledgerv1.Order, error) {
-	w := where{args: []any{int64(math.MaxInt64)}}
-	w.and("o.merchant_id = %s", merchant)
+// GetOrder reads an order of a merchant as it was known at an instant, or is now if that is zero. Another merchant's is
+// not found, nor is one that was not known then.
+func GetOrder(ctx context.Context, r Reader, merchant string, id int64, asOf time.Time) (*ledgerv1.Order, error) {
+	w := OrderFilter{MerchantID: merchant, AsOf: asOf}.where()
 	w.and("o.order_id = %s", id)
 	o, err := scanOrder(r.QueryRow(ctx, selectOrders+w.String(), w.args...))
 	if errors.Is(err, ErrNoRows) {

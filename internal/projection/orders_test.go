@@ -224,7 +224,7 @@ func TestGetOrder(t *testing.T) {
 		proto.Merge(want, tt.own)
 		e := p.events[tt.event]
 		want.EventId, want.OccurredAt, want.RecordedAt = e.ID.String(), e.Metadata.OccurredAt, e.Metadata.RecordedAt
-		got, err := projection.GetOrder(context.Background(), v.store, "acme", want.OrderId)
+		got, err := projection.GetOrder(context.Background(), v.store, "acme", want.OrderId, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestGetOrder(t *testing.T) {
 		merchant string
 		id       int64
 	}{{"other", 10001}, {"acme", 99}} {
-		o, err := projection.GetOrder(context.Background(), v.store, foreign.merchant, foreign.id)
+		o, err := projection.GetOrder(context.Background(), v.store, foreign.merchant, foreign.id, time.Time{})
 		var refusal *aggregate.Error
 		if !errors.As(err, &refusal) || refusal.Kind != aggregate.NotFound {
 			t.Errorf("GetOrder(%s, %d) = %v, %v; want NOT_FOUND", foreign.merchant, foreign.id, o, err)
@@ -391,7 +391,7 @@ func TestTimesAreKeptToTheMicrosecond(t *testing.T) {
 	want := timestamppb.New(time.Date(2026, time.March, 1, 0, 0, 0, 123456000, time.UTC))
 	p.events[1].Metadata.OccurredAt = want
 	v.apply(p.events...)
-	o, err := projection.GetOrder(context.Background(), v.store, "acme", 10001)
+	o, err := projection.GetOrder(context.Background(), v.store, "acme", 10001, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

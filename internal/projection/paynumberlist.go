@@ -41,11 +41,7 @@ func ListPayNumbers(ctx context.Context, r Reader, f PayNumberFilter, p Page) ([
 func (f PayNumberFilter) where() *where {
 	w := &where{}
 	w.and("merchant_id = %s", f.MerchantID)
-	if f.AsOf.IsZero() {
-		w.and("known_to IS NULL")
-	} else {
-		w.and("known_from <= %s AND (known_to IS NULL OR known_to > %s)", f.AsOf.UnixMicro(), f.AsOf.UnixMicro())
-	}
+	w.versionAt(f.AsOf)
 	if f.SubscriptionID != "" {
 		w.and("subscription_id = %s", f.SubscriptionID)
 	}

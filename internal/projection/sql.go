@@ -144,6 +144,15 @@ func (w *where) between(column string, from, to time.Time) {
 	}
 }
 
+// versionAt adds the condition that a version held at an instant; now, if that is zero.
+func (w *where) versionAt(asOf time.Time) {
+	if asOf.IsZero() {
+		w.and("known_to IS NULL")
+		return
+	}
+	w.and("known_from <= %s AND (known_to IS NULL OR known_to > %s)", asOf.UnixMicro(), asOf.UnixMicro())
+}
+
 func (w *where) String() string { return "WHERE " + strings.Join(w.conditions, " AND ") }
 
 // collect reads the rows of an answer one by one.

@@ -27,6 +27,7 @@ type stream struct {
 	revision event.Revision
 	hash     []byte
 	recorded time.Time
+	created  time.Time // when its first event was recorded
 }
 
 // order is what the events say of an order.
@@ -78,6 +79,9 @@ func (h *history) read(raw event.RawRecorded) {
 		h.report.violation("%s/%d was recorded at %s, before the one ahead of it", raw.Stream, raw.Revision, recorded)
 	}
 	s.recorded = recorded
+	if raw.Revision == 0 {
+		s.created = recorded
+	}
 	h.take(e)
 }
 

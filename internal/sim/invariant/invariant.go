@@ -14,7 +14,7 @@ import (
 // World is what is checked. Views and Work must have seen the whole log, and nobody may append meanwhile.
 type World struct {
 	Log   event.Log
-	Views projection.Reader // orders and pay numbers; nil leaves them out
+	Views projection.Reader // orders, pay numbers and subscriptions; nil leaves them out
 	Work  projection.Reader // deliveries; nil leaves them out
 	// Captures are the successful charges that the gateways' own books hold; nil leaves the comparison out.
 	Captures []Capture
@@ -67,6 +67,9 @@ func Check(ctx context.Context, w World) (*Report, error) {
 			return nil, err
 		}
 		if err := checkPayNumbers(ctx, r, h, w.Views); err != nil {
+			return nil, err
+		}
+		if err := checkSubscriptions(ctx, r, h, w.Views); err != nil {
 			return nil, err
 		}
 	}

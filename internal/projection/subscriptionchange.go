@@ -1,0 +1,357 @@
+package projection
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+)
+
+// Short names for the states of a subscription's life.
+const (
+	statePending   = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PENDING
+	stateTrialing  = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_TRIALING
+	stateActive    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_ACTIVE
+	statePastDue   = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PAST_DUE
+	statePaused    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PAUSED
+	stateCancelled = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_CANCELLED
+	stateCompleted = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_COMPLETED
+	stateFailed    = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_FAILED
+
+	stateNone = ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_UNSPECIFIED
+)
+
+// change makes of a row what an event says; false if it does not know the event. What the flags are counted from is
+// kept by matters.
+//
+// The same is decided by the subscription aggregate, which a projection does not know: the tests hold the row against
+// the folded events, in every state of every history, and so does "ledger verify".
+func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
+	m := e.GetMetadata()
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_SubscriptionStarted:
+		r.begin(m, k.SubscriptionStarted)
+		r.started(k.SubscriptionStarted)
+	case *ledgerv1.Event_SubscriptionImported:
+		r.begin(m, k.SubscriptionImported)
+		r.imported(k.SubscriptionImported)
+	case *ledgerv1.Event_BuyerUpdated:
+		r.Email = strings.ToLower(k.BuyerUpdated.GetBuyer().GetEmail())
+	case *ledgerv1.Event_TermsChanged:
+		r.termsChanged(k.TermsChanged)
+	case *ledgerv1.Event_PaymentMethodReplaced:
+		r.methodReplaced(m, k.PaymentMethodReplaced)
+	case *ledgerv1.Event_PaymentMethodStored:
+		r.methodStored, r.former = true, formerMethod{}
+	case *ledgerv1.Event_PaymentMethodRefused:
+		r.methodRefused()
+	case *ledgerv1.Event_PaymentRequested:
+		r.attempts = k.PaymentRequested.GetAttempt()
+		r.NextAttemptAt, r.NextAmount = nil, k.PaymentRequested.GetAmounts().GetFull()
+	case *ledgerv1.Event_PaymentSucceeded:
+		r.captured(m, k.PaymentSucceeded.GetAttempt(), k.PaymentSucceeded.GetMethod())
+		r.paid(k.PaymentSucceeded)
+	case *ledgerv1.Event_LateChargeObserved:
+		r.captured(m, k.LateChargeObserved.GetAttempt(), k.LateChargeObserved.GetMethod())
+		r.paid(k.LateChargeObserved)
+	case *ledgerv1.Event_PaymentObserved:
+		r.captured(m, 0, k.PaymentObserved.GetMethod())
+		r.paid(k.PaymentObserved)
+	case *ledgerv1.Event_PaymentDeclined:
+		r.declined(k.PaymentDeclined)
+	case *ledgerv1.Event_PaymentNotCharged:
+		r.freed(m, k.PaymentNotCharged.GetPayNumber())
+	case *ledgerv1.Event_MismatchResolved:
+		r.freed(m, k.MismatchResolved.GetPayNumber())
+	case *ledgerv1.Event_PeriodsSkipped:
+		r.NextDueAt = k.PeriodsSkipped.GetNextDue()
+		r.NextAttemptAt = r.NextDueAt
+	case *ledgerv1.Event_PaymentRescheduled:
+		r.rescheduled(k.PaymentRescheduled)
+	case *ledgerv1.Event_SubscriptionPaused:
+		r.pausedFrom, r.State = r.State, statePaused
+	case *ledgerv1.Event_SubscriptionResumed:
+		r.resumed(k.SubscriptionResumed)
+	case *ledgerv1.Event_AgreementLost:
+		r.methodStopped = true
+	case *ledgerv1.Event_CancellationScheduled:
+		r.CancelAt, r.CancelReason = k.CancellationScheduled.GetCancelAt(), k.CancellationScheduled.GetReason()
+	case *ledgerv1.Event_CancellationWithdrawn:
+		r.CancelAt, r.CancelReason = nil, ledgerv1.CancelReason_CANCEL_REASON_UNSPECIFIED
+	case *ledgerv1.Event_SubscriptionCancelled:
+		r.cancelled(k.SubscriptionCancelled)
+	case *ledgerv1.Event_SubscriptionCompleted:
+		r.end(stateCompleted)
+	case *ledgerv1.Event_PaymentPending,
+		*ledgerv1.Event_PaymentUnknown,
+		*ledgerv1.Event_DuplicateChargeObserved,
+		*ledgerv1.Event_DuplicateChargeReturned,
+		*ledgerv1.Event_AmountMismatchObserved,
+		*ledgerv1.Event_RefundRequested,
+		*ledgerv1.Event_RefundPending,
+		*ledgerv1.Event_RefundSucceeded,
+		*ledgerv1.Event_RefundObserved,
+		*ledgerv1.Event_RefundFailed,
+		*ledgerv1.Event_RefundUnknown,
+		*ledgerv1.Event_RefundReversed,
+		*ledgerv1.Event_DisputeOpened,
+		*ledgerv1.Event_DisputeFundsWithdrawn,
+		*ledgerv1.Event_DisputeFundsReinstated,
+		*ledgerv1.Event_DisputeClosed:
+		// These change flags at most.
+	default:
+		return false
+	}
+	return true
+}
+
+// beginning is what a start and an import say alike.
+type beginning interface {
+	GetNumber() int64
+	GetBuyerId() string
+	GetBuyer() *ledgerv1.Buyer
+	GetTerms() *ledgerv1.Terms
+	GetConnectionId() string
+	GetMode() ledgerv1.Mode
+	GetExternalRef() string
+}
+
+func (r *subscriptionRow) begin(m *ledgerv1.Metadata, b beginning) {
+	t := b.GetTerms()
+	r.Number = b.GetNumber()
+	r.CreatedAt = m.GetRecordedAt()
+	r.BuyerId, r.Email = b.GetBuyerId(), strings.ToLower(b.GetBuyer().GetEmail())
+	r.ExternalRef, r.ConnectionId, r.Mode = b.GetExternalRef(), b.GetConnectionId(), b.GetMode()
+	r.ProductId, r.ProductName, r.PricePoint, r.Kind = t.GetProductId(), t.GetProductName(), t.GetPricePoint(), t.GetKind()
+	r.currency = currencyOf(t)
+	r.trial = t.GetInitial() != nil
+	r.regular = minor(t.GetRegular().GetFull())
+	r.introductory, r.introductoryUntil = minor(t.GetIntroductory().GetAmounts().GetFull()), t.GetIntroductory().GetPayments()
+	if r.trial && r.introductoryUntil > 0 {
+		r.introductoryUntil++ // the initial payment is no regular one
+	}
+}
+
+func (r *subscriptionRow) started(s *ledgerv1.SubscriptionStarted) {
+	r.State, r.ChargedBy = statePending, ledgerv1.ChargedBy_CHARGED_BY_LEDGER
+	r.PaymentsLeft = paymentsLeft(s.GetTerms(), 0)
+	r.NextAmount = r.asks(1)
+	if r.trial {
+		r.NextAmount = s.GetTerms().GetInitial().GetAmounts().GetFull()
+	}
+}
+
+func (r *subscriptionRow) imported(i *ledgerv1.SubscriptionImported) {
+	r.ChargedBy = ledgerv1.ChargedBy_CHARGED_BY_LEDGER
+	if i.GetChargedBy() == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY {
+		r.ChargedBy = ledgerv1.ChargedBy_CHARGED_BY_GATEWAY
+	}
+	r.PaidNumber, r.PaymentsLeft = i.GetPaidNumber(), paymentsLeft(i.GetTerms(), i.GetPaidNumber())
+	r.StartedAt, r.PaidThrough = i.GetStartedAt(), i.GetNextDue()
+	r.methodStored = i.GetMethod() != nil
+	r.NextAmount = r.asks(r.PaidNumber + 1)
+	r.due(i.GetNextDue())
+	r.State = r.living()
+	switch i.GetState() {
+	case ledgerv1.ImportState_IMPORT_STATE_PAST_DUE:
+		r.State = statePastDue
+	case ledgerv1.ImportState_IMPORT_STATE_PAUSED:
+		r.pausedFrom, r.State = r.State, statePaused
+	}
+}
+
+// paymentsLeft counts the payments after a pay number: of the plan, or of the running cycle. Payments that succeed say
+// it themselves.
+func paymentsLeft(t *ledgerv1.Terms, paid uint32) uint32 {
+	const endless = 9999
+	n, done := t.GetInstallments(), paid
+	if t.GetInitial() != nil && paid > 0 {
+		done-- // the initial payment is no regular one
+	}
+	switch t.GetKind() {
+	case ledgerv1.PriceKind_PRICE_KIND_ONE_TIME:
+		return 1 - min(done, 1)
+	case ledgerv1.PriceKind_PRICE_KIND_INSTALLMENTS:
+		return n - min(done, n)
+	case ledgerv1.PriceKind_PRICE_KIND_RECURRING_INSTALLMENTS:
+		if done == 0 {
+			return n
+		}
+		return n - 1 - (done-1)%n
+	}
+	return endless
+}
+
+// asks is what is asked for a pay number that is no initial payment.
+func (r *subscriptionRow) asks(number uint32) *ledgerv1.Money {
+	amount := r.regular
+	if number <= r.introductoryUntil {
+		amount = r.introductory
+	}
+	return &ledgerv1.Money{CurrencyCode: r.currency, MinorUnits: amount}
+}
+
+// termsChanged keeps what was asked for before where the open pay number was asked for already: it stays as it is.
+func (r *subscriptionRow) termsChanged(c *ledgerv1.TermsChanged) {
+	open := r.PaidNumber + 1
+	r.introductory, r.introductoryUntil = minor(r.asks(open)), c.GetFromPayNumber()-1
+	r.regular = minor(c.GetAmounts().GetFull())
+	if open >= c.GetFromPayNumber() && r.NextAmount != nil {
+		r.NextAmount = r.asks(open)
+	}
+}
+
+func (r *subscriptionRow) methodReplaced(m *ledgerv1.Metadata, p *ledgerv1.PaymentMethodReplaced) {
+	if r.methodStored || r.former.connection == "" {
+		r.former = formerMethod{r.ConnectionId, r.methodStopped}
+	}
+	r.ConnectionId = p.GetConnectionId()
+	r.methodStored, r.methodStopped, r.attemptsBefore = false, false, r.attempts
+	if r.life() == statePastDue {
+		r.NextAttemptAt = m.GetRecordedAt()
+	}
+}
+
+func (r *subscriptionRow) methodRefused() {
+	if r.former.connection == "" {
+		return
+	}
+	r.ConnectionId, r.methodStopped, r.former = r.former.connection, r.former.stopped, formerMethod{}
+	if r.life() == statePastDue && r.methodStopped {
+		r.NextAttemptAt = nil
+	}
+}
+
+// captured notes the first payment and what it was charged with.
+func (r *subscriptionRow) captured(m *ledgerv1.Metadata, attempt uint32, method *ledgerv1.PaymentMethod) {
+	if r.PaidNumber == 0 {
+		r.StartedAt = m.GetOccurredAt()
+	}
+	if method != nil && r.chargesMethodInUse(attempt) {
+		r.methodStored, r.former = true, formerMethod{}
+	}
+}
+
+// chargesMethodInUse reports whether an attempt of the open pay number charges the method that is in use now. What
+// nobody asked for has no attempt.
+func (r *subscriptionRow) chargesMethodInUse(attempt uint32) bool {
+	return attempt == 0 || attempt > r.attemptsBefore
+}
+
+// progress is what the events that pay a number have in common.
+type progress interface {
+	GetPayNumber() uint32
+	GetPaymentsLeft() uint32
+	GetNextDue() *timestamppb.Timestamp
+	GetPaidThrough() *timestamppb.Timestamp
+}
+
+// paid makes the number after a paid one the open one. What has ended stays ended, whatever is paid late.
+func (r *subscriptionRow) paid(p progress) {
+	r.PaidNumber = max(r.PaidNumber, p.GetPayNumber())
+	r.PaidThrough, r.DeclineCode = p.GetPaidThrough(), ""
+	if r.ended() {
+		return
+	}
+	r.PaymentsLeft, r.NextAmount = p.GetPaymentsLeft(), nil
+	if p.GetNextDue() != nil {
+		r.NextAmount = r.asks(r.PaidNumber + 1)
+	}
+	r.due(p.GetNextDue())
+	r.attempts, r.attemptsBefore, r.methodStopped = 0, 0, false
+	r.becomes(r.living())
+}
+
+// due says when the open pay number is due. Where the gateway runs the schedule, the ledger attempts nothing.
+func (r *subscriptionRow) due(at *timestamppb.Timestamp) {
+	r.NextDueAt, r.NextAttemptAt = at, at
+	if r.ChargedBy == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY {
+		r.NextAttemptAt = nil
+	}
+}
+
+func (r *subscriptionRow) declined(d *ledgerv1.PaymentDeclined) {
+	r.DeclineCode = d.GetCode()
+	if r.State == statePending {
+		r.end(stateFailed)
+		return
+	}
+	r.NextAttemptAt = d.GetNextAttemptAt()
+	if r.chargesMethodInUse(d.GetAttempt()) {
+		r.methodStopped = d.GetCategory() != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+	}
+	r.becomes(statePastDue)
+}
+
+// freed lets a pay number be charged again at once: its attempt charged nothing, or what it charged went back. A first
+// payment is not tried a second time.
+func (r *subscriptionRow) freed(m *ledgerv1.Metadata, number uint32) {
+	switch {
+	case r.State == statePending:
+		r.end(stateFailed)
+	case !r.ended() && number > r.PaidNumber:
+		r.NextAttemptAt = m.GetRecordedAt()
+	}
+}
+
+func (r *subscriptionRow) rescheduled(p *ledgerv1.PaymentRescheduled) {
+	r.NextDueAt, r.NextAttemptAt, r.PaidThrough = p.GetNextDue(), p.GetNextDue(), p.GetNextDue()
+	if p.GetCancelAt() != nil {
+		r.CancelAt = p.GetCancelAt()
+	}
+}
+
+// resumed goes back to the state before the pause. A cancellation at the end of the period moves with the period.
+func (r *subscriptionRow) resumed(s *ledgerv1.SubscriptionResumed) {
+	r.State, r.pausedFrom = r.pausedFrom, stateNone
+	r.NextDueAt, r.NextAttemptAt = s.GetNextDue(), s.GetNextAttemptAt()
+	if r.CancelAt != nil && r.NextDueAt != nil && r.CancelAt.AsTime().Before(r.NextDueAt.AsTime()) {
+		r.CancelAt = r.NextDueAt
+	}
+}
+
+func (r *subscriptionRow) cancelled(c *ledgerv1.SubscriptionCancelled) {
+	if r.State == statePending {
+		r.end(stateFailed)
+	} else {
+		r.end(stateCancelled)
+	}
+	r.CancelReason = c.GetReason()
+	r.CancelAt, r.NextAttemptAt, r.NextDueAt = nil, nil, nil
+}
+
+// end leaves no payment to come.
+func (r *subscriptionRow) end(state ledgerv1.SubscriptionState) {
+	r.State, r.pausedFrom = state, stateNone
+	r.PaymentsLeft, r.NextAmount = 0, nil
+}
+
+func (r *subscriptionRow) ended() bool {
+	return r.State == stateCancelled || r.State == stateCompleted || r.State == stateFailed
+}
+
+// living is the state of one who has paid all that was due.
+func (r *subscriptionRow) living() ledgerv1.SubscriptionState {
+	if r.trial && r.PaidNumber == 1 {
+		return stateTrialing
+	}
+	return stateActive
+}
+
+// life is the state, whether it is paused or not.
+func (r *subscriptionRow) life() ledgerv1.SubscriptionState {
+	if r.State == statePaused {
+		return r.pausedFrom
+	}
+	return r.State
+}
+
+// becomes changes the state; a pause goes on around it.
+func (r *subscriptionRow) becomes(state ledgerv1.SubscriptionState) {
+	if r.State == statePaused {
+		r.pausedFrom = state
+	} else {
+		r.State = state
+	}
+}
