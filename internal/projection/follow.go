@@ -75,7 +75,7 @@ func (f *Follower) Prepare(ctx context.Context) error {
 		}
 		if fresh {
 			// Another version may have other columns, so the tables are made anew.
-			if err := f.p.drop(tx, before); err != nil {
+			if err := f.p.drop(tx, "", before); err != nil {
 				return err
 			}
 		}
@@ -241,17 +241,9 @@ func (f *Follower) apply(ctx context.Context, batch []message) error {
 	update := func(tx Tx) error {
 		to = f.at
 		for i, m := range batch {
-			to.Cursor.Position = m.Position
-			if m.Kind != event.KindEvent {
-				continue
-			}
-			if at := m.recorded.Event.GetMetadata().GetRecordedAt(); at != nil && at.AsTime().After(to.Known) {
-				to.Known = at.AsTime()
-			}
-			if err := f.applyOne(tx, to.Known, m); err != nil {
+			if err := f.p.step(tx, &to, m); err != nil {
 				return &badEventError{index: i, event: m.Event, err: err}
 			}
-			to.Cursor.LastPosition, to.Cursor.LastID = m.Position, m.Event.ID
 		}
 		return f.seat.Save(tx, to)
 	}
@@ -278,8 +270,13 @@ func hasEvent(batch []message) bool {
 	return false
 }
 
-// applyOne turns a panic into an error: a mistake in one projection stops that projection and not the program.
-func (f *Follower) applyOne(tx Tx, known time.Time, m message) (err error) {
+// step moves a projection over a message: an event changes rows, anything else only the position. It turns a panic
+// into an error: a mistake in one projection stops that projection and not the program.
+func (p Projection) step(tx Tx, to *Saved, m message) (err error) {
+	to.Cursor.Position = m.Position
+	if m.Kind != event.KindEvent {
+		return nil
+	}
 	if m.err != nil {
 		return m.err
 	}
@@ -288,7 +285,14 @@ func (f *Follower) applyOne(tx Tx, known time.Time, m message) (err error) {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
-	return f.p.Apply(tx, known, m.recorded)
+	if at := m.recorded.Event.GetMetadata().GetRecordedAt(); at != nil && at.AsTime().After(to.Known) {
+		to.Known = at.AsTime()
+	}
+	if err := p.Apply(tx, to.Known, m.recorded); err != nil {
+		return err
+	}
+	to.Cursor.LastPosition, to.Cursor.LastID = m.Position, m.Event.ID
+	return nil
 }
 
 // badEventError names the event of a batch that could not be applied.

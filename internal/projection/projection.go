@@ -26,6 +26,11 @@ type Projection struct {
 	Apply  func(tx Tx, known time.Time, e event.Recorded) error
 }
 
+// follows reports whether the projection reads a stream.
+func (p Projection) follows(stream string) bool {
+	return len(p.Categories) == 0 || slices.Contains(p.Categories, event.Category(stream))
+}
+
 // create makes what is missing of the projection's tables.
 func (p Projection) create(tx Tx) error {
 	if p.Schema == "" {
@@ -35,10 +40,10 @@ func (p Projection) create(tx Tx) error {
 	return err
 }
 
-// drop removes the projection's tables, those of a former version too.
-func (p Projection) drop(tx Tx, former int) error {
+// drop removes the projection's tables, those of a former version too. from is "", or a schema and a point.
+func (p Projection) drop(tx Tx, from string, former int) error {
 	for _, table := range slices.Concat(p.Tables, p.Former[former]) {
-		if _, err := tx.Exec("DROP TABLE IF EXISTS " + table); err != nil {
+		if _, err := tx.Exec("DROP TABLE IF EXISTS " + from + table); err != nil {
 			return err
 		}
 	}

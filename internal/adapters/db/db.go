@@ -43,13 +43,10 @@ type Options struct {
 // DB is one SQLite file. It is safe for concurrent use: readers never wait for the writer, and writers wait for
 // each other in the order in which they came.
 type DB struct {
+	path    string
 	writers *sql.DB
-	writer  *sql.Conn     // the only connection that writes
+	writer  *session      // the only connection that writes
 	turn    chan struct{} // holds one token: the right to use writer
-	stmts   map[string]*sql.Stmt
-	begin   *sql.Stmt
-	commit  *sql.Stmt
-	undo    *sql.Stmt
 
 	readers *sql.DB
 	reads   statements
@@ -90,7 +87,7 @@ func open(path string, o Options) (*DB, error) {
 			return nil, err
 		}
 	}
-	d := &DB{turn: make(chan struct{}, 1), stmts: map[string]*sql.Stmt{}, closed: make(chan struct{})}
+	d := &DB{path: path, turn: make(chan struct{}, 1), closed: make(chan struct{})}
 	if err := d.openWriter(path, o, level); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -142,31 +139,23 @@ func (d *DB) openWriter(path string, o Options, level int) (err error) {
 	if err != nil {
 		return err
 	}
-	d.writers.SetMaxOpenConns(1)
-	ctx := context.Background()
-	if d.writer, err = d.writers.Conn(ctx); err != nil {
+	if d.writer, err = newSession(d.writers); err != nil {
 		return err
 	}
+	ctx, conn := context.Background(), d.writer.conn
 	var mode string
 	var sync int
-	if err := d.writer.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return err
 	}
-	if err := d.writer.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
+	if err := conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
 		return err
 	}
 	if mode != "wal" || sync != level {
 		return fmt.Errorf("%w: journal_mode %s, synchronous %d; asked for wal, %d", ErrNotDurable, mode, sync, level)
 	}
-	if _, err := d.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", o.Version)); err != nil {
-		return err
-	}
-	for text, stmt := range map[string]**sql.Stmt{"BEGIN IMMEDIATE": &d.begin, "COMMIT": &d.commit, "ROLLBACK": &d.undo} {
-		if *stmt, err = d.writer.PrepareContext(ctx, text); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", o.Version))
+	return err
 }
 
 // dsn names a file and the settings of a connection to it.
@@ -182,7 +171,7 @@ func (d *DB) Raw(ctx context.Context, f func(driver.Conn) error) error {
 		return err
 	}
 	defer d.give()
-	return known(d.writer.Raw(func(c any) error { return f(c.(driver.Conn)) }))
+	return known(d.writer.conn.Raw(func(c any) error { return f(c.(driver.Conn)) }))
 }
 
 // take waits for the right to use the writer.
@@ -219,8 +208,8 @@ func (d *DB) Close() (err error) {
 		}
 		if d.writer != nil {
 			// With the write-ahead log folded in, the file alone is the whole database. If that fails nothing is lost.
-			_, _ = d.writer.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
-			err = errors.Join(err, d.writer.Close())
+			_, _ = d.writer.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+			err = errors.Join(err, d.writer.conn.Close())
 		}
 		if d.writers != nil {
 			err = errors.Join(err, d.writers.Close())

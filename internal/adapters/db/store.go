@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
 
 	"ledger.internal/ledger/internal/projection"
@@ -16,78 +15,12 @@ const maxStatements = 512
 
 // Update implements projection.Store. Inside f only the Tx may be used to write: Update does not nest. What f
 // returns comes back as it is.
-func (d *DB) Update(ctx context.Context, f func(projection.Tx) error) (err error) {
+func (d *DB) Update(ctx context.Context, f func(projection.Tx) error) error {
 	if err := d.take(ctx); err != nil {
 		return err
 	}
 	defer d.give()
-	if _, err := d.begin.Exec(); err != nil {
-		return fmt.Errorf("begin: %w", known(err))
-	}
-	done := false
-	defer func() {
-		if !done { // f failed or panicked, or COMMIT did and may have ended the transaction by itself
-			_, undoErr := d.undo.Exec()
-			if err == nil {
-				err = known(undoErr)
-			}
-		}
-	}()
-	if err := f(tx{d}); err != nil {
-		return err
-	}
-	if _, err := d.commit.Exec(); err != nil {
-		return fmt.Errorf("commit: %w", known(err))
-	}
-	done = true
-	return nil
-}
-
-// tx is the transaction that runs on the writer. Its statements are not bound to the caller's context: they are
-// short, and watching a context costs the driver more than most of them.
-type tx struct{ d *DB }
-
-func (t tx) Exec(query string, args ...any) (int64, error) {
-	stmt, err := t.stmt(query)
-	if err != nil {
-		return 0, known(err)
-	}
-	var res sql.Result
-	if stmt != nil {
-		res, err = stmt.Exec(args...)
-	} else {
-		res, err = t.d.writer.ExecContext(context.Background(), query, args...)
-	}
-	if err != nil {
-		return 0, known(err)
-	}
-	return res.RowsAffected()
-}
-
-func (t tx) QueryRow(query string, args ...any) projection.Row {
-	stmt, err := t.stmt(query)
-	switch {
-	case err != nil:
-		return failed{known(err)}
-	case stmt != nil:
-		return row{stmt.QueryRow(args...)}
-	}
-	return row{t.d.writer.QueryRowContext(context.Background(), query, args...)}
-}
-
-// stmt is the prepared form of a query on the writer; nil once there are too many.
-func (t tx) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := t.d.stmts[query]; ok {
-		return s, nil
-	}
-	if len(t.d.stmts) == maxStatements {
-		return nil, nil
-	}
-	s, err := t.d.writer.PrepareContext(context.Background(), query)
-	if err == nil {
-		t.d.stmts[query] = s
-	}
-	return s, err
+	return d.writer.update(f)
 }
 
 // QueryRow implements projection.Reader. It sees what was committed before it began.

@@ -8,6 +8,7 @@ package aggregatetest
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -30,14 +31,29 @@ type History struct {
 // Histories returns all histories. They are made anew by each call, so a caller may change what he got. Streams,
 // event ids and order ids of two histories differ.
 func Histories() []History {
-	all := slices.Concat(bought(), rebilled(), interrupted(), fullLives(), doubts(), surprises(), returned(), ended())
-	out := make([]History, len(all))
-	for i, write := range all {
-		l := newLife(i, write.name)
-		write.live(l)
-		out[i] = l.history
+	out := make([]History, 0, len(stories()))
+	for h := range Endless() {
+		if out = append(out, h); len(out) == cap(out) {
+			break
+		}
 	}
 	return out
+}
+
+// Endless yields histories without end, for stores of any size: those of Histories in turn, each time as subscriptions
+// that were not there before.
+func Endless() iter.Seq[History] {
+	return func(yield func(History) bool) {
+		all := stories()
+		for i := 0; ; i++ {
+			write := all[i%len(all)]
+			l := newLife(i, write.name)
+			write.live(l)
+			if !yield(l.history) {
+				return
+			}
+		}
+	}
 }
 
 // Named returns the history of a name. It panics if there is none: the name is a test's own constant.
@@ -68,4 +84,8 @@ func (h History) Raws() ([]event.Raw, error) {
 type story struct {
 	name string
 	live func(*life)
+}
+
+func stories() []story {
+	return slices.Concat(bought(), rebilled(), interrupted(), fullLives(), doubts(), surprises(), returned(), ended())
 }
