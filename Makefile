@@ -13,9 +13,12 @@ test:      ## all tests; needs nothing but Go
 	go test ./...
 race:      ## all tests under the race detector
 	go test -race ./...
-gen:       ## generate Go from the protos
+gen:       ## generate Go, the REST API's description and the list of errors
 	$(BUF) format -w api/proto
+	rm -rf bin/openapi
 	$(BUF) generate
+	go tool openapiv3-merge bin/openapi/ledger/v1/*.openapi.json > bin/openapi/merged.json
+	go run ./api/openapi/gen bin/openapi/merged.json
 lint:      ## vet, staticcheck, buf lint and buf format
 	go vet ./...
 	$$(go tool -modfile=tools/lint.mod -n staticcheck) ./...

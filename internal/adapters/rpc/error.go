@@ -41,12 +41,13 @@ func codeOf(k aggregate.Kind) codes.Code {
 	return codes.Internal
 }
 
-// retryDelay is how long a caller should wait before he tries again; 0 if trying again is not the answer.
+// retryDelay is how long a caller should wait before he tries again; 0 if trying again is not the answer. A limit that
+// is reached stays reached.
 func retryDelay(c codes.Code) time.Duration {
 	switch c {
 	case codes.Aborted:
 		return 100 * time.Millisecond
-	case codes.Unavailable, codes.ResourceExhausted:
+	case codes.Unavailable:
 		return time.Second
 	}
 	return 0
