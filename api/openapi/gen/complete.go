@@ -152,7 +152,7 @@ func completeOperation(o object, samples map[string]example) error {
 			media["example"] = sample.Request
 		}
 	}
-	completeResponses(o["responses"].(object), method, sample)
+	completeResponses(o, method, sample)
 	return nil
 }
 
@@ -222,7 +222,8 @@ func headers() object {
 }
 
 // completeResponses describes the answer and the refusals.
-func completeResponses(responses object, m protoreflect.MethodDescriptor, sample example) {
+func completeResponses(o object, m protoreflect.MethodDescriptor, sample example) {
+	responses := o["responses"].(object)
 	good := responses["200"].(object)
 	media := good["content"].(object)["application/json"].(object)
 	if m.IsStreamingServer() {
@@ -236,8 +237,11 @@ func completeResponses(responses object, m protoreflect.MethodDescriptor, sample
 		media["example"] = sample.Response
 	}
 	statuses := []string{"400", "404", "500", "503"}
+	if o["requestBody"] != nil {
+		statuses = append(statuses, "413", "415")
+	}
 	if m.Input().Fields().ByName("request_id") != nil {
-		statuses = append(statuses, "409", "413", "415", "429")
+		statuses = append(statuses, "409", "429")
 	}
 	for _, status := range statuses {
 		responses[status] = object{"$ref": "#/components/responses/" + status}
