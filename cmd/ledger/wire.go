@@ -16,6 +16,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/db"
+	"ledger.internal/ledger/internal/adapters/docs"
 	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/gateway/sandbox"
@@ -254,6 +255,10 @@ func (s *service) run(ctx context.Context) error {
 
 // serveAll runs all that is ours.
 func (s *service) serveAll(ctx context.Context) error {
+	public, err := s.public()
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	if err := s.introduce(ctx); err != nil && ctx.Err() == nil {
 		s.logger.Error("the sandbox was not told of its first connection", "error", err)
@@ -266,7 +271,7 @@ func (s *service) serveAll(ctx context.Context) error {
 	group.Go(func() error { return s.inbound.Run(ctx) })
 	group.Go(func() error { return s.sender.Run(ctx) })
 	group.Go(func() error { return s.rpc.Run(ctx, s.grpc) })
-	group.Go(func() error { return serveHTTP(ctx, s.http, s.public()) })
+	group.Go(func() error { return serveHTTP(ctx, s.http, public) })
 	group.Go(func() error { return serveHTTP(ctx, s.admin, s.adminPages()) })
 	return group.Wait()
 }
@@ -281,11 +286,11 @@ func divergence(err error) error {
 }
 
 // public is what the HTTP listener answers.
-func (s *service) public() http.Handler {
+func (s *service) public() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", s.rpc.Webhooks())
 	mux.Handle("/", s.rpc.REST())
-	return mux
+	return mux, docs.Register(mux)
 }
 
 // serveHTTP serves until ctx ends, then lets requests in flight end.

@@ -120,10 +120,10 @@ func completeValue(schema object, fd protoreflect.FieldDescriptor) {
 	}
 }
 
-// example is what the document shows for an operation.
+// example is what the document shows for an operation, in the order in which it is written.
 type example struct {
-	Request  any `json:"request"`
-	Response any `json:"response"`
+	Request  json.RawMessage `json:"request"`
+	Response json.RawMessage `json:"response"`
 }
 
 // completeOperation says about one operation what HTTP asks of it. It takes the operation's example out of samples.
@@ -213,7 +213,7 @@ func headers() object {
 		},
 		"Prefer": object{
 			"name": "Prefer", "in": "header",
-			"description": "`wait=10` waits up to ten seconds, at most 30, for the gateway's outcome, so that it stands in the answer. " +
+			"description": "`wait=10` waits up to ten seconds (30 at most) for the gateway's outcome, so that it stands in the answer. " +
 				"Without it the answer comes at once. (gRPC: `wait`.)",
 			"schema":  object{"type": "string"},
 			"example": "wait=10",

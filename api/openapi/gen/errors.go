@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -82,7 +83,7 @@ func errorResponses(reasons []rpc.Reason) object {
 		all[status] = response
 	}
 	all["400"].(object)["content"] = object{"application/json": object{
-		"schema": object{"$ref": "#/components/schemas/google.rpc.Status"}, "example": refusalExample(),
+		"schema": object{"$ref": "#/components/schemas/google.rpc.Status"}, "example": json.RawMessage(refusal),
 	}}
 	return all
 }
@@ -100,14 +101,14 @@ func reasonsOf(status int, reasons []rpc.Reason) (names []string, again bool) {
 	return names, again
 }
 
-func refusalExample() object {
-	return object{
-		"code": 3, "message": "start.terms.period: say how far apart the payments are",
-		"details": []any{
-			object{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "PERIOD_REQUIRED", "domain": "ledger", "metadata": object{}},
-			object{"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": []any{object{
-				"field": "start.terms.period", "reason": "PERIOD_REQUIRED", "description": "say how far apart the payments are",
-			}}},
-		},
-	}
-}
+// refusal is an example of an error.
+const refusal = `{
+  "code": 3,
+  "message": "start.terms.period: say how far apart the payments are",
+  "details": [
+    {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "PERIOD_REQUIRED", "domain": "ledger", "metadata": {}},
+    {"@type": "type.googleapis.com/google.rpc.BadRequest", "field_violations": [
+      {"field": "start.terms.period", "description": "say how far apart the payments are", "reason": "PERIOD_REQUIRED"}
+    ]}
+  ]
+}`
