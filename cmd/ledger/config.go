@@ -1,15 +1,23 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"reflect"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ledger.internal/ledger/internal/aggregate"
 )
 
-// config holds the settings of a running ledger. Each works at its zero value. On the command line a field is a flag
-// (--data-dir), in the environment a variable (LEDGER_DATA_DIR).
+// config holds the settings of a running ledger. The zero value of a field means its default, so that config{} is a
+// ledger as it comes. On the command line a field is a flag (--data-dir), in the environment a variable
+// (LEDGER_DATA_DIR, or LEDGER_DATA_DIR_FILE for a file that holds nothing else), in the configuration file a key
+// (data-dir). The flag counts before the variable, and the variable before the file; settings.go reads them all.
 type config struct {
 	// DataDir is where the embedded stores lie. Defaults to ledger-data in the working directory.
 	DataDir string
@@ -25,14 +33,16 @@ type config struct {
 	PublicURL string
 	// GatewayTimeout is how long a gateway may take to answer. Defaults to 30s.
 	GatewayTimeout time.Duration
-	// Reflection lets clients like grpcurl ask for the API's description. Defaults to true.
-	Reflection bool
+	// NoReflection keeps the API's description from clients like grpcurl, which otherwise can ask for it.
+	NoReflection bool
 	// Quiet leaves out the lines that tell a person what is there.
 	Quiet bool
 }
 
+// flags is the one table of the settings: the command line, the environment, the configuration file, "config print"
+// and shell completion all go by it.
 func (c *config) flags(f *pflag.FlagSet) {
-	f.StringVar(&c.DataDir, "data-dir", "ledger-data", "where the embedded stores lie")
+	dataDirFlag(f, &c.DataDir)
 	f.StringVar(&c.GRPC, "grpc", "127.0.0.1:9090", "address for gRPC; loopback only")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for REST and webhooks; loopback only")
 	f.StringVar(&c.Admin, "admin", "127.0.0.1:9464", "address for metrics, health and profiles; loopback only")
@@ -40,30 +50,94 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.ClockStart, "clock-start", "", "what a manual clock shows at first (RFC 3339); now if empty")
 	f.StringVar(&c.PublicURL, "public-url", "", "how gateways reach the HTTP listener; its own address if empty")
 	f.DurationVar(&c.GatewayTimeout, "gateway-timeout", 30*time.Second, "how long a gateway may take to answer")
-	f.BoolVar(&c.Reflection, "reflection", true, "describe the gRPC API to clients that ask")
+	f.BoolVar(&c.NoReflection, "no-reflection", false, "do not describe the gRPC API to clients that ask")
 	f.BoolVar(&c.Quiet, "quiet", false, "do not print what is where")
+	f.VisitAll(func(flag *pflag.Flag) { note(flag, isSetting) })
+	note(f.Lookup("clock"), oneOf, "wall", "manual")
 }
 
-// check refuses settings that make no sense, each with the setting's name.
+// dataDirFlag is a setting that other commands share with "serve".
+func dataDirFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "data-dir", "ledger-data", "where the embedded stores lie")
+	note(f.Lookup("data-dir"), isSetting)
+	note(f.Lookup("data-dir"), cobra.BashCompSubdirsInDir)
+}
+
+// settings are all settings, without a command.
+func (c *config) settings() *pflag.FlagSet {
+	f := pflag.NewFlagSet("settings", pflag.ContinueOnError)
+	c.flags(f)
+	return f
+}
+
+// withDefaults fills in what is left at its zero value.
+func (c config) withDefaults() config {
+	var standard config
+	standard.settings()
+	mine, defaults := reflect.ValueOf(&c).Elem(), reflect.ValueOf(standard)
+	for i := range mine.NumField() {
+		if mine.Field(i).IsZero() {
+			mine.Field(i).Set(defaults.Field(i))
+		}
+	}
+	return c
+}
+
+// check refuses settings that make no sense, all of them at once, each with its name.
 func (c *config) check() error {
-	for name, addr := range map[string]string{"grpc": c.GRPC, "http": c.HTTP, "admin": c.Admin} {
-		if err := checkLoopback(addr); err != nil {
-			return configError{fmt.Errorf("--%s %q: %w", name, addr, err)}
-		}
+	return errors.Join(
+		wrong("grpc", c.GRPC, checkLoopback(c.GRPC)),
+		wrong("http", c.HTTP, checkLoopback(c.HTTP)),
+		wrong("admin", c.Admin, checkLoopback(c.Admin)),
+		wrong("clock", c.Clock, c.checkClock()),
+		wrong("clock-start", c.ClockStart, c.checkClockStart()),
+		wrong("public-url", c.PublicURL, checkURL(c.PublicURL)),
+		wrong("gateway-timeout", c.GatewayTimeout, c.checkGatewayTimeout()),
+	)
+}
+
+// wrong says what is wrong with the value of a setting.
+func wrong(name string, value any, err error) error {
+	if err == nil {
+		return nil
 	}
+	return configError{aggregate.InvalidField("--"+name, "CONFIG_INVALID", "%q: %v", fmt.Sprint(value), err)}
+}
+
+func (c *config) checkClock() error {
 	if c.Clock != "" && c.Clock != "wall" && c.Clock != "manual" {
-		return configError{fmt.Errorf(`--clock %q: it is "wall" or "manual"`, c.Clock)}
+		return errors.New(`it is "wall" or "manual"`)
 	}
-	if c.ClockStart != "" {
-		if c.Clock != "manual" {
-			return configError{fmt.Errorf("--clock-start: only a manual clock can be set")}
-		}
-		if _, err := time.Parse(time.RFC3339, c.ClockStart); err != nil {
-			return configError{fmt.Errorf("--clock-start %q: give a time like 2026-01-31T12:00:00Z", c.ClockStart)}
-		}
+	return nil
+}
+
+func (c *config) checkClockStart() error {
+	if c.ClockStart == "" {
+		return nil
 	}
+	if c.Clock != "manual" {
+		return errors.New("only a manual clock can be set")
+	}
+	if _, err := time.Parse(time.RFC3339, c.ClockStart); err != nil {
+		return errors.New("give a time like 2026-01-31T12:00:00Z")
+	}
+	return nil
+}
+
+func (c *config) checkGatewayTimeout() error {
 	if c.GatewayTimeout < 0 {
-		return configError{fmt.Errorf("--gateway-timeout %v: it cannot be negative", c.GatewayTimeout)}
+		return errors.New("it cannot be negative")
+	}
+	return nil
+}
+
+func checkURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("give a URL like https://ledger.example.com")
 	}
 	return nil
 }
@@ -76,10 +150,10 @@ func checkLoopback(addr string) error {
 	}
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("give host:port, like 127.0.0.1:9090")
+		return errors.New("give host:port, like 127.0.0.1:9090")
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("only loopback addresses are allowed while there is no authentication")
+		return errors.New("only loopback addresses are allowed while there is no authentication")
 	}
 	return nil
 }

@@ -35,10 +35,12 @@ func demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "live through fourteen months of two hundred subscriptions in under a minute",
-		Long: `demo starts a whole ledger on free loopback ports in a temporary directory: the API, the sandbox gateway over
-HTTP, and a merchant's receiver of notifications. It drives subscriptions of every kind through fourteen months with
-a clock of its own, checks every promise the ledger makes, and reports. It exits with 1 if anything is off.`,
+		Short: "live through fourteen months of 240 subscriptions",
+		Long: `demo starts a whole ledger on free loopback ports in a temporary directory: the
+API, the sandbox gateway over HTTP, and a merchant's receiver of notifications.
+It drives subscriptions of every kind through fourteen months with a clock of
+its own, checks every promise the ledger makes, and reports. It exits with 1 if
+anything is off.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return demo(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

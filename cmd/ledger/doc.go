@@ -28,6 +28,6 @@
 // The way is always the same: a command decides, an append makes it true, followers act on it, and what they learn
 // comes back as the next command. No layer looks back up, and no transaction spans two stores.
 //
-// cmd/ledger, here, ties it together: config.go has every setting, wire.go the visible lists of projections, handlers
-// and gateways, and each subcommand a file of its own.
+// cmd/ledger, here, ties it together: config.go has every setting and settings.go says where their values come from,
+// wire.go has the visible lists of projections, handlers and gateways, and each subcommand a file of its own.
 package main

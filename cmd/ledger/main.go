@@ -36,17 +36,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "ledger: %s\n", strings.TrimSuffix(line, "\n"))
+	}
 	var usage usageError
 	var config configError
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(stderr, "ledger: %v\n\n%s", err, usage.cmd.UsageString())
+		fmt.Fprintf(stderr, "\n%s", usage.cmd.UsageString())
 		return exitUsage
 	case errors.As(err, &config):
-		fmt.Fprintf(stderr, "ledger: %v\n", err)
 		return exitConfig
 	}
-	fmt.Fprintf(stderr, "ledger: %v\n", err)
 	return exitFailure
 }
 
@@ -64,46 +65,76 @@ type configError struct{ err error }
 func (e configError) Error() string { return e.err.Error() }
 func (e configError) Unwrap() error { return e.err }
 
+// The groups in which "ledger help" lists the commands.
+const (
+	running = "running" // run a ledger, or what belongs to one
+	looking = "looking" // ask a running ledger
+	caring  = "caring"  // for those who look after it
+)
+
 func root() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:           "ledger",
-		Short:         "an event-sourced subscription ledger",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{cmd, fmt.Errorf("there is no command %q", args[0])}
-			}
-			return usageError{cmd, errors.New("name a command")}
-		},
-		Args: cobra.ArbitraryArgs,
-		CompletionOptions: cobra.CompletionOptions{
-			DisableDefaultCmd: true,
-		},
+		Use:               "ledger",
+		Short:             "an event-sourced subscription ledger",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	cmd.AddCommand(
+	cmd.SetUsageTemplate(usageTemplate(cmd.UsageTemplate()))
+	cmd.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, flagError(cmd, err)} })
+	add := func(group, title string, commands ...*cobra.Command) {
+		cmd.AddGroup(&cobra.Group{ID: group, Title: title})
+		for _, c := range commands {
+			c.GroupID = group
+			cmd.AddCommand(c)
+		}
+	}
+	add(running, "Run:",
 		serveCommand(),
+		sandboxCommand(),
 		demoCommand(),
-		verifyCommand(),
+	)
+	add(looking, "Ask a running ledger:",
+		deliveriesCommand(),
+	)
+	add(caring, "Look after it:",
 		clockCommand(),
 		inDoubtCommand(),
 		parkedCommand(),
-		deliveriesCommand(),
-		sandboxCommand(),
-		versionCommand(),
+		verifyCommand(),
+		configCommand(),
 	)
-	for _, c := range cmd.Commands() {
-		prepare(c)
-	}
+	help := helpCommand()
+	cmd.SetHelpCommand(help)
+	cmd.AddCommand(help, completionCommand(), versionCommand())
+	prepare(cmd)
 	return cmd
 }
 
-// prepare gives a command, and those below it, our manners: every flag can be set by the environment, and a wrong
-// number of arguments is a usage error.
+// needsCommand marks a command that does nothing by itself.
+const needsCommand = "needs command"
+
+// usageTemplate changes cobra's: lines fit on a screen of 80 columns, and a command that does nothing by itself is not
+// shown as if it did.
+func usageTemplate(cobras string) string {
+	return strings.NewReplacer(
+		".FlagUsages ", ".FlagUsagesWrapped 80 ",
+		"{{if .Runnable}}", `{{if and .Runnable (not (index .Annotations "`+needsCommand+`"))}}`,
+	).Replace(cobras)
+}
+
+// prepare gives a command, and those below it, our manners: every flag can be set by the environment, settings by the
+// configuration file too, and a command line that makes no sense is a usage error.
 func prepare(cmd *cobra.Command) {
-	if cmd.Args == nil {
+	if cmd.HasSubCommands() {
+		cmd.Args = nameOne
+	} else if cmd.Args == nil {
 		cmd.Args = cobra.NoArgs
+	}
+	if !cmd.Runnable() {
+		cmd.Annotations = map[string]string{needsCommand: "yes"}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return usageError{cmd, errors.New("name a command")} }
 	}
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -112,24 +143,45 @@ func prepare(cmd *cobra.Command) {
 		}
 		return nil
 	}
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) }
+	if len(settingsOf(cmd)) > 0 {
+		cmd.Flags().String("config", "", "YAML file with settings; see \"ledger config\"")
+		note(cmd.Flags().Lookup("config"), cobra.BashCompFilenameExt, "yaml", "yml")
+	}
+	cmd.PreRunE = fill
+	completeFlags(cmd)
 	for _, c := range cmd.Commands() {
 		prepare(c)
 	}
 }
 
-// fromEnvironment sets every flag that the command line leaves alone from LEDGER_<NAME>, if that is set.
-func fromEnvironment(flags *pflag.FlagSet) error {
-	var errs []error
-	flags.VisitAll(func(f *pflag.Flag) {
-		name := "LEDGER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := os.LookupEnv(name)
-		if f.Changed || !ok {
-			return
-		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, configError{fmt.Errorf("%s: %w", name, err)})
-		}
-	})
-	return errors.Join(errs...)
+// nameOne refuses what is no command below cmd.
+func nameOne(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var known []string
+	for _, c := range cmd.Commands() {
+		known = append(known, c.Name())
+	}
+	return fmt.Errorf("there is no command %q%s", args[0], didYouMean(args[0], known))
+}
+
+// flagError says what is wrong with a flag, and what would be right.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w%s", err, didYouMean("--"+unknown.GetSpecifiedName(), dashed(names(cmd.Flags()))))
+	case errors.As(err, &invalid):
+		return fmt.Errorf("--%s: %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), allowed(invalid.GetFlag()))
+	}
+	return err
+}
+
+func dashed(names []string) []string {
+	for i := range names {
+		names[i] = "--" + names[i]
+	}
+	return names
 }

@@ -27,6 +27,7 @@ type client struct {
 
 func (c *client) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.address, "grpc", "127.0.0.1:9090", "address of the running ledger's gRPC")
+	note(cmd.Flags().Lookup("grpc"), isSetting)
 	cmd.Flags().BoolVar(&c.asJSON, "json", false, "as JSON")
 }
 

@@ -125,7 +125,7 @@ func (s *service) openRPC(context.Context) (err error) {
 		Reservations: s.reservations, Circumstances: s.circumstances,
 		NextNumber: s.numbers.Next, CountEndpoints: s.countEndpoints,
 		Gateways: s.gateways, BaseURL: s.baseURL(), SaveWebhook: s.saveWebhook, DeliveryBody: s.deliveryBody,
-		WaitFor: s.waitFor, Operator: operator{s}, Version: version(), Logger: s.logger, Reflection: s.cfg.Reflection,
+		WaitFor: s.waitFor, Operator: operator{s}, Version: version(), Logger: s.logger, Reflection: !s.cfg.NoReflection,
 	}
 	if s.manual != nil {
 		c.AdvanceClock = s.advance

@@ -15,8 +15,9 @@ func sandboxCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "run the sandbox gateway alone",
-		Long: `sandbox runs the sandbox gateway alone: a payment gateway to play with, whose tokens choose what goes wrong.
-"ledger serve" runs one of its own; a connection that names this one's URL uses this one.`,
+		Long: `sandbox runs the sandbox gateway alone: a payment gateway to play with, whose
+tokens choose what goes wrong. "ledger serve" runs one of its own; a connection
+that names this one's URL uses this one.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkLoopback(addr); err != nil {
 				return configError{fmt.Errorf("--http %q: %w", addr, err)}

@@ -17,10 +17,12 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the ledger",
-		Long: `serve runs the ledger: gRPC, REST, and everything that charges, refunds, wakes and tells.
+		Long: `serve runs the ledger: gRPC, REST, and everything that charges, refunds, wakes
+and tells.
 
-Without settings it keeps everything in ./ledger-data, and on an empty store makes a merchant "default" with a
-connection "sandbox" to the sandbox gateway that it runs on a free loopback port.`,
+Without settings it keeps everything in ./ledger-data, and on an empty store
+makes a merchant "default" with a connection "sandbox" to the sandbox gateway
+that it runs on a free loopback port.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := cfg.check(); err != nil {
 				return err
@@ -55,7 +57,7 @@ func serve(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) err
 	}
 	if !cfg.Quiet {
 		fmt.Fprintf(out, "ledger %s: gRPC %s, REST http://%s, admin http://%s, sandbox %s, data in %s\n",
-			version(), s.grpc.Addr(), s.http.Addr(), s.admin.Addr(), s.sandboxURL, cfg.DataDir)
+			version(), s.grpc.Addr(), s.http.Addr(), s.admin.Addr(), s.sandboxURL, s.cfg.DataDir)
 	}
 	return s.run(ctx)
 }

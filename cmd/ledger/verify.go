@@ -17,9 +17,10 @@ func verifyCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "check every promise on a ledger's data; the ledger must not be running",
-		Long: `verify reads the whole log: every hash chain, every revision, every subscription folded. It lets the views and
-the queue of notifications catch up, and compares them with what the events say. It exits with 1 if anything is off.`,
+		Short: "check every promise on the data of a ledger that does not run",
+		Long: `verify reads the whole log: every hash chain, every revision, every
+subscription folded. It lets the views and the queue of notifications catch up,
+and compares them with what the events say. It exits with 1 if anything is off.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(cfg.DataDir); err != nil {
 				return configError{fmt.Errorf("--data-dir: %w", err)}
@@ -41,7 +42,7 @@ the queue of notifications catch up, and compares them with what the events say.
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&cfg.DataDir, "data-dir", "ledger-data", "where the embedded stores lie")
+	dataDirFlag(cmd.Flags(), &cfg.DataDir)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }

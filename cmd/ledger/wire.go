@@ -72,7 +72,7 @@ type service struct {
 
 // open makes everything ready and starts nothing. What it opened is closed by close, also after an error.
 func open(ctx context.Context, cfg config, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg, logger: log}
+	s := &service{cfg: cfg.withDefaults(), logger: log}
 	defer func() {
 		if err != nil {
 			s.close()
