@@ -360,7 +360,7 @@ func TestBooksOfHistoriesAgree(t *testing.T) {
 			}
 		}
 		var effect int64
-		err := v.store.QueryRow(ctx, "SELECT SUM(cash_effect) FROM orders WHERE currency = $1", b.GetCurrencyCode()).Scan(&effect)
+		err := v.store.QueryRow(ctx, "SELECT SUM(cash_effect) FROM order_rows WHERE currency = $1", b.GetCurrencyCode()).Scan(&effect)
 		if err != nil || effect != cash {
 			t.Errorf("%s: the orders say %d (%v), the books %d", b.GetCurrencyCode(), effect, err, cash)
 		}

@@ -94,7 +94,7 @@ func (f SubscriptionFilter) byReference(w *where) {
 	if !f.AsOf.IsZero() {
 		known = " AND o.known_at <= " + w.arg(f.AsOf.UnixMicro())
 	}
-	w.and("subscription_id IN (SELECT o.subscription_id FROM orders o WHERE o.merchant_id = %s"+
+	w.and("subscription_id IN (SELECT o.subscription_id FROM order_rows o WHERE o.merchant_id = %s"+
 		" AND o.gateway_reference = %s AND o.gateway_reference <> ''"+known+")", f.MerchantID, f.GatewayReference)
 }
 

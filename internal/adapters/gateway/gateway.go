@@ -134,32 +134,62 @@ type NoticeKind int
 
 // The kinds of Notice.
 const (
-	NoticeIgnored   NoticeKind = iota // authentic, and nothing to us
-	NoticeCharge                      // look the charge's key up
-	NoticeRefund                      // look the refund's key up
-	NoticeDispute                     // Dispute is set
-	NoticeAgreement                   // the buyer ended the agreement
+	NoticeIgnored    NoticeKind = iota // authentic, and nothing to us
+	NoticeCharge                       // look the charge's key up
+	NoticeRefund                       // look the refund's key up
+	NoticeDispute                      // Dispute is set
+	NoticeAgreement                    // the buyer ended the agreement
+	NoticePayment                      // the gateway took a payment by itself; Payment is set
+	NoticeRefundMade                   // somebody returned money at the gateway itself; Refund is set
 )
 
-// Notice is what an authentic webhook says. Charges and refunds are hints only: what counts is what a look-up of
-// Key answers.
+// Notice is what an authentic webhook says. Of what carries a key of ours, charges and refunds that we asked for, it
+// is a hint only: what counts is what a look-up of Key answers. What we did not cause, a dispute, a payment or a refund
+// of the gateway's own, has no key to be looked up by and is taken as told.
 type Notice struct {
 	ID           string // the gateway's id of the message; the same on every redelivery
 	Kind         NoticeKind
-	Subscription string // as the charge named it
-	Key          string
+	Subscription string // as the charge, or the stored method, named it
+	Key          string // of the charge or refund it speaks of; empty if that is not of our asking
 	Dispute      *Dispute
+	Payment      *ObservedPayment
+	Refund       *ObservedRefund
 	Code         string // of a lost agreement
+	Method       string // the stored method whose agreement was lost; empty if the gateway does not say
 }
 
-// Dispute is one step of a dispute.
+// Dispute is one step of a dispute. The disputed charge is named by its key if it carried one, and by the gateway's
+// reference: one that the gateway made by itself, or another system before us, has no key that we know.
 type Dispute struct {
-	ID        string
-	ChargeKey string // the disputed charge's key
-	Stage     ledgerv1.DisputeStage
+	ID              string
+	ChargeKey       string
+	ChargeReference string
+	Stage           ledgerv1.DisputeStage
+	Amount          *ledgerv1.Money
+	Fee             *ledgerv1.Money
+	Reason          string
+	Outcome         ledgerv1.DisputeOutcome
+	At              time.Time
+}
+
+// ObservedPayment is a payment that nobody asked the gateway for: it runs a schedule of its own. It carries no key of
+// ours; Reference is its only name.
+type ObservedPayment struct {
+	Reference string
 	Amount    *ledgerv1.Money
-	Fee       *ledgerv1.Money
-	Reason    string
-	Outcome   ledgerv1.DisputeOutcome
+	Fee       *ledgerv1.Money         // nil if the gateway does not say
+	Settled   *ledgerv1.Money         // nil if in the same currency
+	Method    *ledgerv1.PaymentMethod // nil if the gateway does not say
 	At        time.Time
+}
+
+// ObservedRefund is money that was returned at the gateway itself, past the ledger. It carries no key of ours;
+// Reference is its only name. The charge is named as in Dispute.
+type ObservedRefund struct {
+	Reference       string
+	ChargeKey       string
+	ChargeReference string
+	Amount          *ledgerv1.Money
+	Reason          string
+	At              time.Time
 }

@@ -62,6 +62,8 @@ type World struct {
 	Decide func(t testing.TB, redirectURL string, approve bool)
 	// Webhook waits for the next webhook; nil if there are none.
 	Webhook func(t testing.TB) (http.Header, []byte)
+	// ByItself makes the gateway act by itself; nil if it cannot be made to.
+	ByItself *ByItself
 }
 
 // Run runs the suite; each test asks for a world of its own.
@@ -85,6 +87,7 @@ func Run(t *testing.T, world func(t *testing.T) World) {
 		{"refunds that go wrong", testRefundFaults},
 		{"redirects", testRedirect},
 		{"signatures of webhooks", testSignatures},
+		{"what the gateway does by itself", testByItself},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

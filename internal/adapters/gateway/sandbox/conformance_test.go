@@ -57,6 +57,19 @@ func conformanceWorld(t *testing.T, noKeys bool) gatewaytest.World {
 			w.post(t, redirectURL+"?result="+result, nil, http.StatusSeeOther)
 		},
 		Webhook: w.webhook,
+		ByItself: &gatewaytest.ByItself{
+			Pay: func(t testing.TB, subscription string, amount *ledgerv1.Money) string {
+				return w.made(t, "/payments", map[string]any{
+					"amount": bookMoney{amount.CurrencyCode, amount.MinorUnits}, "metadata": map[string]any{"subscription": subscription},
+				})
+			},
+			Refund: func(t testing.TB, charge string, amount *ledgerv1.Money) string {
+				return w.made(t, "/charges/"+charge+"/refunds", map[string]any{"amount": bookMoney{amount.CurrencyCode, amount.MinorUnits}})
+			},
+			Dispute: func(t testing.TB, charge string) {
+				w.made(t, "/charges/"+charge+"/disputes", map[string]any{"stage": "opened"})
+			},
+		},
 	}
 }
 

@@ -56,7 +56,7 @@ func (c *chargeRow) dispute(tx projection.Tx, q disputeRequest, at time.Time) (a
 }
 
 func (c *chargeRow) keep(tx projection.Tx, d *dispute, at time.Time) error {
-	m := message{Type: "dispute.updated", Account: c.Account, Key: c.Key, Subscription: c.Metadata.Subscription, Dispute: d}
+	m := message{Type: disputeUpdated, Account: c.Account, Key: c.Key, Subscription: c.Metadata.Subscription, Dispute: d}
 	return errors.Join(
 		exec(tx, `INSERT INTO disputes (doc, account, id) VALUES ($1, $2, $3) ON CONFLICT (account, id) DO UPDATE SET doc = excluded.doc`, d, c.Account, d.ID),
 		c.save(tx),
@@ -113,6 +113,6 @@ func (m *methodRow) revoke(tx projection.Tx, at time.Time) error {
 		return nil
 	}
 	m.Revoked = true
-	note := message{Type: "agreement.ended", Account: m.Account, Subscription: m.Subscription, Code: "agreement_cancelled"}
+	note := message{Type: agreementEnded, Account: m.Account, Subscription: m.Subscription, Code: "agreement_cancelled", Method: m.Reference}
 	return errors.Join(m.save(tx), send(tx, at, m.NotifyURL, note, m.Reference))
 }

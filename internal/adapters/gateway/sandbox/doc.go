@@ -14,6 +14,8 @@
 //	GET    /v1/accounts/{account}/charges?key=…              {charges: […]}
 //	GET    /v1/accounts/{account}/charges/{charge}
 //	POST   /v1/accounts/{account}/charges/{charge}/disputes  {id, stage, amount, fee, reason, outcome}
+//	POST   /v1/accounts/{account}/charges/{charge}/refunds   {amount, reason}: at the sandbox's own desk
+//	POST   /v1/accounts/{account}/payments                   {amount, token | method | neither, metadata}: by itself
 //	POST   /v1/accounts/{account}/refunds                    {key, charge, amount}
 //	GET    /v1/accounts/{account}/refunds?key=…              {refunds: […]}
 //	POST   /v1/accounts/{account}/methods/{method}/revoke    the buyer ends the agreement
@@ -30,6 +32,15 @@
 //
 // A dispute's stages are inquiry, opened, funds_withdrawn, funds_reinstated and closed (with the outcome won, lost
 // or inquiry_closed). With the processor PayPal a method has no card digits but an agreement_id.
+//
+// # By itself
+//
+// A gateway does things that nobody asked it for. A payment of a schedule of its own is taken when it is told to, at
+// once, on a stored method or a token's, or, with neither, on the agreement that the buyer of metadata.subscription
+// has with it. It stands in the book as a charge with an empty key; its method's script goes on with it, but only what
+// a step says of the money counts: declined, settled, disputed, how refunds go. A refund at the desk returns an amount
+// of any charge, or all that is left, under an empty key. Disputes of such charges are opened as of any other. Charges
+// and refunds with an empty key are listed by ?key=.
 //
 // # Keys
 //
@@ -76,8 +87,9 @@
 // # Webhooks
 //
 // What changes after the answer is told to the charge's notify_url, or its account's: {id, type, account,
-// subscription, key, code, dispute} with the types charge.updated, refund.updated, dispute.updated and
-// agreement.ended. The header Sandbox-Signature is t=<unix time>,v1=<hex HMAC-SHA256 of t + "." + body>, the time
+// subscription, …} with the types charge.updated {key}, refund.updated {key}, dispute.updated {dispute}, agreement.ended
+// {code, method}, and of what it did by itself payment.made {payment} and refund.made {refund}: the charge and the
+// refund as they are answered. A dispute and a refund name their charge by its id and its key. The header Sandbox-Signature is t=<unix time>,v1=<hex HMAC-SHA256 of t + "." + body>, the time
 // being the sandbox's. A webhook is stored first and repeated with growing pauses until it is taken with 2xx; the
 // id stays. They come in any order.
 package sandbox

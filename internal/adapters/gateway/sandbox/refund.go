@@ -83,13 +83,9 @@ func giveBack(tx projection.Tx, c *chargeRow, q refundRequest, row *requestRow, 
 		}
 		return a, nil
 	}
-	var before int
-	if err := tx.QueryRow(`SELECT count(*) FROM refunds WHERE account = $1 AND refund_key = $2`, c.Account, q.Key).Scan(&before); err != nil {
+	r, err := newRefund(tx, c, q.Key, q.Amount, now)
+	if err != nil {
 		return answer{}, err
-	}
-	r := &refund{
-		ID:      name("re_", c.Account, q.Key, strconv.Itoa(before)),
-		Account: c.Account, Key: q.Key, Charge: c.ID, Amount: q.Amount, CreatedAt: now, Metadata: c.Metadata,
 	}
 	if err := r.begin(tx, c, b, now); err != nil {
 		return answer{}, err
@@ -98,6 +94,17 @@ func giveBack(tx projection.Tx, c *chargeRow, q refundRequest, row *requestRow, 
 	a = a.spoil(b.telling, r.ID)
 	row.Answer = &a
 	return a, err
+}
+
+func newRefund(tx projection.Tx, c *chargeRow, key string, amount money, now time.Time) (*refund, error) {
+	var before int
+	if err := tx.QueryRow(`SELECT count(*) FROM refunds WHERE account = $1 AND refund_key = $2`, c.Account, key).Scan(&before); err != nil {
+		return nil, err
+	}
+	return &refund{
+		ID:      name("re_", c.Account, key, strconv.Itoa(before)),
+		Account: c.Account, Key: key, Charge: c.ID, ChargeKey: c.Key, Amount: amount, CreatedAt: now, Metadata: c.Metadata,
+	}, nil
 }
 
 // begin records the refund in the state that c and b lead to.
@@ -156,6 +163,6 @@ func decideRefund(tx projection.Tx, id string, to status, at time.Time) error {
 		r.Decline = declineFor("refund")
 		c.Returned -= r.Amount.MinorUnits
 	}
-	m := message{Type: "refund.updated", Account: r.Account, Key: r.Key, Subscription: r.Metadata.Subscription}
+	m := message{Type: refundUpdated, Account: r.Account, Key: r.Key, Subscription: r.Metadata.Subscription}
 	return errors.Join(r.save(tx), c.save(tx), send(tx, at, c.NotifyURL, m, r.ID, string(to)))
 }

@@ -97,6 +97,8 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("GET /v1/accounts/{account}/charges", s.listCharges)
 	mux.HandleFunc("GET /v1/accounts/{account}/charges/{charge}", s.getCharge)
 	mux.HandleFunc("POST /v1/accounts/{account}/charges/{charge}/disputes", s.postDispute)
+	mux.HandleFunc("POST /v1/accounts/{account}/charges/{charge}/refunds", s.postDeskRefund)
+	mux.HandleFunc("POST /v1/accounts/{account}/payments", s.postPayment)
 	mux.HandleFunc("POST /v1/accounts/{account}/refunds", s.postRefund)
 	mux.HandleFunc("GET /v1/accounts/{account}/refunds", s.listRefunds)
 	mux.HandleFunc("POST /v1/accounts/{account}/methods/{method}/revoke", s.postRevoke)

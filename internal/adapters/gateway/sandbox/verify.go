@@ -66,27 +66,59 @@ func signedAt(secret, header string, body []byte) (at time.Time, ok bool) {
 }
 
 func (m message) notice() (gateway.Notice, error) {
-	n := gateway.Notice{ID: m.ID, Subscription: m.Subscription, Key: m.Key, Code: m.Code}
+	n := gateway.Notice{ID: m.ID, Subscription: m.Subscription, Key: m.Key, Code: m.Code, Method: m.Method}
+	whole := true
 	switch m.Type {
-	case "charge.updated":
+	case chargeUpdated:
 		n.Kind = gateway.NoticeCharge
-	case "refund.updated":
+	case refundUpdated:
 		n.Kind = gateway.NoticeRefund
-	case "agreement.ended":
+	case agreementEnded:
 		n.Kind = gateway.NoticeAgreement
-	case "dispute.updated":
-		n.Kind = gateway.NoticeDispute
-		if m.Dispute == nil {
-			return gateway.Notice{}, ErrBadBody
-		}
-		n.Dispute = m.Dispute.notice()
+	case disputeUpdated:
+		n.Kind, n.Dispute = gateway.NoticeDispute, m.Dispute.notice()
+		whole = n.Dispute != nil
+	case paymentMade:
+		n.Kind, n.Payment = gateway.NoticePayment, m.Payment.observed()
+		whole = n.Payment != nil
+	case refundMade:
+		n.Kind, n.Refund = gateway.NoticeRefundMade, m.Refund.observed()
+		whole = n.Refund != nil
+	}
+	if !whole {
+		return gateway.Notice{}, ErrBadBody
 	}
 	return n, nil
 }
 
+// observed is a payment that the sandbox took by itself; nil if c is not whole.
+func (c *charge) observed() *gateway.ObservedPayment {
+	if c == nil || c.ID == "" || c.Status != succeeded || c.Amount.check(1) != nil {
+		return nil
+	}
+	return &gateway.ObservedPayment{
+		Reference: c.ID, Amount: c.Amount.proto(), Fee: c.Fee.proto(), Settled: c.Settled.proto(), Method: c.Method.proto(),
+		At: value(c.DecidedAt),
+	}
+}
+
+// observed is a refund that was made at the sandbox's desk; nil if r is not whole.
+func (r *refund) observed() *gateway.ObservedRefund {
+	if r == nil || r.ID == "" || r.Charge == "" || r.Status != succeeded || r.Amount.check(1) != nil {
+		return nil
+	}
+	return &gateway.ObservedRefund{
+		Reference: r.ID, ChargeKey: r.ChargeKey, ChargeReference: r.Charge, Amount: r.Amount.proto(), Reason: r.Reason,
+		At: value(r.DecidedAt),
+	}
+}
+
 func (d *dispute) notice() *gateway.Dispute {
+	if d == nil {
+		return nil
+	}
 	return &gateway.Dispute{
-		ID: d.ID, ChargeKey: d.ChargeKey, Stage: stageOf(d.Stage), Outcome: outcomeOf(d.Outcome),
+		ID: d.ID, ChargeKey: d.ChargeKey, ChargeReference: d.Charge, Stage: stageOf(d.Stage), Outcome: outcomeOf(d.Outcome),
 		Amount: d.Amount.proto(), Fee: d.Fee.proto(), Reason: d.Reason, At: d.At.UTC(),
 	}
 }

@@ -38,9 +38,12 @@ func send(tx projection.Tx, at time.Time, url string, m message, about ...string
 	return err
 }
 
-// notify tells of a charge's state.
+// notify tells of a charge's state; of one that nobody asked for, all there is to it.
 func (c *chargeRow) notify(tx projection.Tx, at time.Time) error {
-	m := message{Type: "charge.updated", Account: c.Account, Key: c.Key, Subscription: c.Metadata.Subscription}
+	m := message{Type: chargeUpdated, Account: c.Account, Key: c.Key, Subscription: c.Metadata.Subscription}
+	if c.Key == "" {
+		m.Type, m.Payment = paymentMade, &c.charge
+	}
 	return send(tx, at, c.NotifyURL, m, c.ID, string(c.Status))
 }
 

@@ -102,7 +102,7 @@ type declined struct {
 type charge struct {
 	ID          string        `json:"id"`
 	Account     string        `json:"account"`
-	Key         string        `json:"key"`
+	Key         string        `json:"key"` // empty if the sandbox took it by itself
 	Status      status        `json:"status"`
 	Amount      money         `json:"amount"` // what moved, or would
 	Fee         *money        `json:"fee,omitempty"`
@@ -121,10 +121,12 @@ type charge struct {
 type refund struct {
 	ID        string     `json:"id"`
 	Account   string     `json:"account"`
-	Key       string     `json:"key"`
+	Key       string     `json:"key"` // empty if it was made at the desk
 	Charge    string     `json:"charge"`
+	ChargeKey string     `json:"charge_key"`
 	Status    status     `json:"status"`
 	Amount    money      `json:"amount"`
+	Reason    string     `json:"reason,omitempty"` // of one made at the desk
 	Decline   *declined  `json:"decline,omitempty"`
 	CreatedAt time.Time  `json:"created_at"`
 	DecidedAt *time.Time `json:"decided_at,omitempty"`
@@ -146,15 +148,28 @@ type dispute struct {
 	Reinstated bool `json:"reinstated"`
 }
 
+// The types of webhooks.
+const (
+	chargeUpdated  = "charge.updated"
+	refundUpdated  = "refund.updated"
+	disputeUpdated = "dispute.updated"
+	agreementEnded = "agreement.ended"
+	paymentMade    = "payment.made" // by the sandbox itself
+	refundMade     = "refund.made"  // at its desk
+)
+
 // message is the body of a webhook.
 type message struct {
 	ID           string   `json:"id"`
-	Type         string   `json:"type"` // charge.updated, refund.updated, dispute.updated, agreement.ended
+	Type         string   `json:"type"`
 	Account      string   `json:"account"`
 	Subscription string   `json:"subscription,omitempty"`
 	Key          string   `json:"key,omitempty"`
 	Code         string   `json:"code,omitempty"`
+	Method       string   `json:"method,omitempty"`
 	Dispute      *dispute `json:"dispute,omitempty"`
+	Payment      *charge  `json:"payment,omitempty"`
+	Refund       *refund  `json:"refund,omitempty"`
 }
 
 type wireError struct {
