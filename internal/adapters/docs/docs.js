@@ -33,3 +33,14 @@ fit();
 contents.addEventListener('click', (event) => {
   if (narrow.matches && event.target.closest('a')) contents.open = false;
 });
+
+// A link may lead to what a search has hidden.
+addEventListener('hashchange', () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target?.closest('[hidden]')) return;
+  for (const input of document.querySelectorAll('input[data-filter]')) {
+    input.value = '';
+    input.dispatchEvent(new Event('input'));
+  }
+  target.scrollIntoView();
+});

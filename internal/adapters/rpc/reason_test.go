@@ -74,6 +74,23 @@ func TestReasonsAreExplained(t *testing.T) {
 	}
 }
 
+func TestRetryable(t *testing.T) {
+	t.Parallel()
+	want := map[string]bool{
+		"REVISION_CONFLICT": true, "STORE_UNAVAILABLE": true, "POSITION_NOT_REACHED": true,
+		"NOT_DUE": false, "AMOUNT_RANGE": false, "ENDPOINT_LIMIT": false, "MESSAGE_TOO_LARGE": false, "STORE_LOCKED": false,
+	}
+	for _, r := range Reasons() {
+		if again, ok := want[r.Name]; ok && r.Retryable != again {
+			t.Errorf("%s: got retryable %t, want %t", r.Name, r.Retryable, again)
+		}
+		delete(want, r.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("got no reasons %v", want)
+	}
+}
+
 // A use is a place in the code that gives a reason.
 type use struct {
 	at    string
