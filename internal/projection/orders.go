@@ -216,15 +216,6 @@ const insertFactsSQL = `INSERT INTO subscription_facts
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 	ON CONFLICT (merchant_id, subscription_id) DO NOTHING`
 
-// beginning is what the two kinds of events by which a subscription begins have in common.
-type beginning interface {
-	GetBuyerId() string
-	GetConnectionId() string
-	GetMode() ledgerv1.Mode
-	GetTerms() *ledgerv1.Terms
-	GetExternalRef() string
-}
-
 func insertFacts(tx Tx, merchant, id string, s beginning) error {
 	terms := s.GetTerms()
 	_, err := tx.Exec(insertFactsSQL, merchant, id, s.GetBuyerId(), s.GetConnectionId(), word(modePrefix, s.GetMode()),

@@ -267,7 +267,7 @@ var reasons = []struct {
 	{"REVISION_CONFLICT", aborted,
 		"Others changed the same thing at the same time, or it is not at `expected_revision`.", "Send the request again; with `expected_revision`, read the thing first and decide anew."},
 	{"SECRET_REQUIRED", invalid,
-		"A signing secret is missing.", "Send one, or none at all to have one made."},
+		"A signing secret is missing.", "Nothing for callers: the API makes one up where none is given."},
 	{"SLOW_CONSUMER", exhausted,
 		"A watcher read nothing for too long.", "Watch again from the last position that you have."},
 	{"START_REQUIRED", invalid,
