@@ -303,6 +303,7 @@ func printVerified(w io.Writer, v *invariant.Report, violations []string) {
 	fmt.Fprintf(looked, "  events\t%d in %d streams\trevisions, times, hash chains\n", v.Events, v.Streams)
 	fmt.Fprintf(looked, "  subscriptions\t%d\tfolded; every step allowed, every pay number sold once\n", v.Subscriptions)
 	fmt.Fprintf(looked, "  orders\t%d\tin the view as in the events\n", v.Orders)
+	fmt.Fprintf(looked, "  entries\t%d\tbalanced; in the journal as in the events; their cash is that of the orders\n", v.Entries)
 	fmt.Fprintf(looked, "  notifications\t%d\tqueued once, told or waiting\n", v.Notifications)
 	if v.Captures > 0 {
 		fmt.Fprintf(looked, "  captures\t%d\tin the gateway's own book, each sold once\n", v.Captures)

@@ -19,8 +19,10 @@ func verifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "check every promise on the data of a ledger that does not run",
 		Long: `verify reads the whole log: every hash chain, every revision, every
-subscription folded. It lets the views and the queue of notifications catch up,
-and compares them with what the events say. It exits with 1 if anything is off.`,
+subscription folded, every journal entry balanced. It lets the views and the
+queue of notifications catch up, and compares them with what the events say; and
+what the orders did to the merchant's money has to be what lies at his gateways,
+plus fees, less what is in suspense. It exits with 1 if anything is off.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(cfg.DataDir); err != nil {
 				return configError{fmt.Errorf("--data-dir: %w", err)}

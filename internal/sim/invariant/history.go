@@ -1,6 +1,7 @@
 package invariant
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -15,7 +16,9 @@ type history struct {
 	report        *Report
 	streams       map[string]*stream
 	subscriptions map[string]subscription.State
+	imported      map[string]uint32 // pay numbers that were paid before the ledger took over, by stream
 	orders        map[int64]order
+	books         books
 	told          []told
 	concluded     map[string]string // conclusion by delivery id
 	endpoints     map[string]map[string]*ledgerv1.EndpointSettings
@@ -32,9 +35,10 @@ type stream struct {
 
 // order is what the events say of an order.
 type order struct {
-	kind   string
-	full   int64
-	effect int64
+	kind       string
+	full       int64
+	effect     int64
+	connection string
 }
 
 // told is an event that an endpoint has to hear of.
@@ -42,8 +46,8 @@ type told struct{ delivery, event string }
 
 func newHistory(r *Report) *history {
 	return &history{
-		report: r, streams: map[string]*stream{}, subscriptions: map[string]subscription.State{}, orders: map[int64]order{},
-		concluded: map[string]string{}, endpoints: map[string]map[string]*ledgerv1.EndpointSettings{},
+		report: r, streams: map[string]*stream{}, subscriptions: map[string]subscription.State{}, imported: map[string]uint32{},
+		orders: map[int64]order{}, books: newBooks(), concluded: map[string]string{}, endpoints: map[string]map[string]*ledgerv1.EndpointSettings{},
 	}
 }
 
@@ -108,7 +112,12 @@ func (h *history) take(e event.Recorded) {
 	before := h.subscriptions[e.Stream]
 	after := subscription.Evolve(before, e.Event)
 	h.subscriptions[e.Stream] = after
-	h.checkStep(e, before, after)
+	if i := e.GetSubscriptionImported(); i != nil {
+		h.imported[e.Stream] = i.PaidNumber
+	} else {
+		h.checkStep(e, before, after)
+	}
+	h.post(e)
 	h.order(e)
 	if t, _, ok := projection.IPNType(e.Event); ok {
 		for endpoint, settings := range h.endpoint(merchant) {
@@ -147,9 +156,16 @@ func owner(stream string) (merchant, id string) {
 	return merchant, id
 }
 
+// ordering is what every event tells that makes an order.
+type ordering interface {
+	GetOrderId() int64
+	GetConnectionId() string
+}
+
 // order notes what an event says of an order: amounts as told, and what it did to the merchant's money.
 func (h *history) order(e event.Recorded) {
-	note := func(id int64, kind string, a *ledgerv1.Amounts, sign int64) {
+	note := func(o ordering, kind string, a *ledgerv1.Amounts, sign int64) {
+		id, connection := o.GetOrderId(), cmp.Or(o.GetConnectionId(), h.books.subscriptions[e.Stream].first)
 		if id == 0 {
 			return
 		}
@@ -157,8 +173,11 @@ func (h *history) order(e event.Recorded) {
 			h.report.violation("%s/%d makes order %d a second time", e.Stream, e.Revision, id)
 		}
 		full := a.GetFull().GetMinorUnits()
-		h.orders[id] = order{kind, full, sign * full}
+		h.orders[id] = order{kind, full, sign * full, connection}
 		h.report.Orders++
+		if sign != 0 {
+			h.books.tills[till{e.Stream, connection, a.GetFull().GetCurrencyCode()}] -= sign * full
+		}
 	}
 	sold := func(number uint32) string {
 		if number == 1 {
@@ -166,26 +185,32 @@ func (h *history) order(e event.Recorded) {
 		}
 		return "rebill"
 	}
+	refunded := func(full bool) string {
+		if full {
+			return "refund"
+		}
+		return "partial_refund"
+	}
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_PaymentSucceeded:
-		note(k.PaymentSucceeded.OrderId, sold(k.PaymentSucceeded.PayNumber), k.PaymentSucceeded.Amounts, 1)
+		note(k.PaymentSucceeded, sold(k.PaymentSucceeded.PayNumber), k.PaymentSucceeded.Amounts, 1)
 	case *ledgerv1.Event_LateChargeObserved:
-		note(k.LateChargeObserved.OrderId, sold(k.LateChargeObserved.PayNumber), k.LateChargeObserved.Amounts, 1)
+		note(k.LateChargeObserved, sold(k.LateChargeObserved.PayNumber), k.LateChargeObserved.Amounts, 1)
+	case *ledgerv1.Event_PaymentObserved:
+		note(k.PaymentObserved, sold(k.PaymentObserved.PayNumber), k.PaymentObserved.Amounts, 1)
 	case *ledgerv1.Event_PaymentDeclined:
-		note(k.PaymentDeclined.OrderId, "failed", k.PaymentDeclined.Amounts, 0)
+		note(k.PaymentDeclined, "failed", k.PaymentDeclined.Amounts, 0)
 	case *ledgerv1.Event_RefundSucceeded:
-		kind := "partial_refund"
-		if k.RefundSucceeded.Full {
-			kind = "refund"
-		}
-		note(k.RefundSucceeded.OrderId, kind, k.RefundSucceeded.Amounts, -1)
+		note(k.RefundSucceeded, refunded(k.RefundSucceeded.Full), k.RefundSucceeded.Amounts, -1)
+	case *ledgerv1.Event_RefundObserved:
+		note(k.RefundObserved, refunded(k.RefundObserved.Full), k.RefundObserved.Amounts, -1)
 	case *ledgerv1.Event_RefundReversed:
-		note(k.RefundReversed.OrderId, "refund_reversed", k.RefundReversed.Amounts, 1)
+		note(k.RefundReversed, "refund_reversed", k.RefundReversed.Amounts, 1)
 	case *ledgerv1.Event_DisputeFundsWithdrawn:
-		note(k.DisputeFundsWithdrawn.OrderId, "chargeback", k.DisputeFundsWithdrawn.Amounts, -1)
+		note(k.DisputeFundsWithdrawn, "chargeback", k.DisputeFundsWithdrawn.Amounts, -1)
 	case *ledgerv1.Event_DisputeFundsReinstated:
-		note(k.DisputeFundsReinstated.OrderId, "chargeback_reversed", k.DisputeFundsReinstated.Amounts, 1)
+		note(k.DisputeFundsReinstated, "chargeback_reversed", k.DisputeFundsReinstated.Amounts, 1)
 	case *ledgerv1.Event_SubscriptionCancelled:
-		note(k.SubscriptionCancelled.OrderId, "cancellation", nil, 0)
+		note(k.SubscriptionCancelled, "cancellation", nil, 0)
 	}
 }

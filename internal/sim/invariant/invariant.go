@@ -14,7 +14,7 @@ import (
 // World is what is checked. Views and Work must have seen the whole log, and nobody may append meanwhile.
 type World struct {
 	Log   event.Log
-	Views projection.Reader // orders, pay numbers and subscriptions; nil leaves them out
+	Views projection.Reader // orders, pay numbers, subscriptions and the journal; nil leaves them out
 	Work  projection.Reader // deliveries; nil leaves them out
 	// Captures are the successful charges that the gateways' own books hold; nil leaves the comparison out.
 	Captures []Capture
@@ -35,6 +35,7 @@ type Report struct {
 	Events        int      `json:"events"`
 	Subscriptions int      `json:"subscriptions"`
 	Orders        int      `json:"orders"`
+	Entries       int      `json:"entries"`
 	Notifications int      `json:"notifications"`
 	Captures      int      `json:"captures"`
 	Violations    []string `json:"violations"`
@@ -70,6 +71,9 @@ func Check(ctx context.Context, w World) (*Report, error) {
 			return nil, err
 		}
 		if err := checkSubscriptions(ctx, r, h, w.Views); err != nil {
+			return nil, err
+		}
+		if err := checkJournal(ctx, r, h, w.Views); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -139,7 +140,7 @@ func TestEveryHistoryIsClean(t *testing.T) {
 	if len(r.Violations) > 0 {
 		t.Errorf("violations in lives that follow the rules:\n%s", strings.Join(r.Violations, "\n"))
 	}
-	if n := len(aggregatetest.Histories()); r.Subscriptions != n || r.Orders == 0 || r.Notifications == 0 || r.Captures == 0 || r.Events == 0 {
+	if n := len(aggregatetest.Histories()); r.Subscriptions != n || r.Orders == 0 || r.Notifications == 0 || r.Captures == 0 || r.Events == 0 || r.Entries == 0 {
 		t.Errorf("looked at %+v, want %d subscriptions and something of everything", r, n)
 	}
 }
@@ -162,6 +163,11 @@ func TestTamperedRowsAreFound(t *testing.T) {
 		{"a notification is missing", "work", `DELETE FROM delivery_rows WHERE type = 'sale'`, "was never queued"},
 		{"a notification that nobody asked for", "work", `UPDATE delivery_rows SET delivery_id = 'x' WHERE delivery_id = (SELECT min(delivery_id) FROM delivery_rows)`, "nothing asks for it"},
 		{"delivered without an event", "work", `UPDATE delivery_rows SET state = 'delivered' WHERE type = 'sale'`, "without an event"},
+		{"an order went through another connection", "views", `UPDATE order_rows SET connection_id = 'other' WHERE type = 'sale'`, "in the view and"},
+		{"a posting is missing", "views", `DELETE FROM journal WHERE account = 'tax_payable'`, "postings of"},
+		{"a posting is another", "views", `UPDATE journal SET debit = debit + 1, credit = credit - 1 WHERE account = 'sales'`, "in the journal and"},
+		{"a posting of another mode", "views", `UPDATE journal SET mode = 'live'`, "in the journal and"},
+		{"a posting that never was", "views", `UPDATE journal SET line = 77 WHERE account = 'sales'`, "which no event made"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -293,6 +299,16 @@ func TestForbiddenStepsAreFound(t *testing.T) {
 			return []*ledgerv1.Event{{Kind: &ledgerv1.Event_SubscriptionCancelled{SubscriptionCancelled: &ledgerv1.SubscriptionCancelled{
 				OrderId: s.LastOrder(), Reason: ledgerv1.CancelReason_CANCEL_REASON_BUYER}}}}
 		}, "a second time"},
+		{"an entry is off balance", "free trial, rebilled", func(s subscription.State) []*ledgerv1.Event {
+			parts := proto.CloneOf(s.Charges[1].Amounts)
+			parts.Tax.MinorUnits++ // and the full amount is as before
+			return []*ledgerv1.Event{{Kind: &ledgerv1.Event_RefundSucceeded{RefundSucceeded: &ledgerv1.RefundSucceeded{
+				OrderId: s.LastOrder() + 1, RefundId: "rf_1", ParentOrderId: s.Charges[1].OrderID, PayNumber: 2, Amounts: parts}}}}
+		}, "off balance"},
+		{"money without an order", "free trial, rebilled", func(s subscription.State) []*ledgerv1.Event {
+			return []*ledgerv1.Event{{Kind: &ledgerv1.Event_PaymentSucceeded{PaymentSucceeded: &ledgerv1.PaymentSucceeded{
+				PayNumber: s.Paid + 1, Attempt: 1, Amounts: s.Charges[1].Amounts, Reference: "ch_x"}}}}
+		}, "the books differ"},
 		{"more goes back than came in", "free trial, rebilled", func(s subscription.State) []*ledgerv1.Event {
 			last := s.Charges[len(s.Charges)-1]
 			ask := func(id string) *ledgerv1.Event {

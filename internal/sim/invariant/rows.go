@@ -27,10 +27,10 @@ func each(ctx context.Context, r projection.Reader, query string, f func(scan fu
 // checkOrders compares the orders view with what the events say, both ways.
 func checkOrders(ctx context.Context, r *Report, h *history, views projection.Reader) error {
 	seen := 0
-	err := each(ctx, views, `SELECT order_id, type, coalesce(full_amount, 0), cash_effect FROM order_rows`, func(scan func(...any) error) error {
+	err := each(ctx, views, `SELECT order_id, type, coalesce(full_amount, 0), cash_effect, connection_id FROM order_rows`, func(scan func(...any) error) error {
 		var id int64
 		var got order
-		if err := scan(&id, &got.kind, &got.full, &got.effect); err != nil {
+		if err := scan(&id, &got.kind, &got.full, &got.effect, &got.connection); err != nil {
 			return err
 		}
 		seen++
@@ -66,8 +66,8 @@ func checkPayNumbers(ctx context.Context, r *Report, h *history, views projectio
 		return nil
 	})
 	for name, s := range h.subscriptions {
-		if paid[name] != s.Paid {
-			r.violation("%s: the view has %d paid numbers of %d", name, paid[name], s.Paid)
+		if sold := s.Paid - h.imported[name]; paid[name] != sold {
+			r.violation("%s: the view has %d paid numbers of %d", name, paid[name], sold)
 		}
 	}
 	return err

@@ -6,7 +6,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
-// checkStep looks at one step of a subscription's life.
+// checkStep looks at one step of a subscription's life in the ledger.
 func (h *history) checkStep(e event.Recorded, before, after subscription.State) {
 	broken := func(format string, args ...any) {
 		h.report.violation("%s/%d: "+format, append([]any{e.Stream, e.Revision}, args...)...)
@@ -63,15 +63,16 @@ func (h *history) finish() {
 		for _, c := range s.Charges {
 			paid[c.Number]++
 		}
-		for n := uint32(1); n <= s.Paid; n++ {
+		for n := h.imported[name] + 1; n <= s.Paid; n++ {
 			if paid[n] != 1 {
 				h.report.violation("%s: pay number %d was sold %d times", name, n, paid[n])
 			}
 		}
-		if len(paid) != int(s.Paid) {
+		if len(paid) != int(s.Paid)-int(h.imported[name]) {
 			h.report.violation("%s: %d pay numbers were sold, the last is %d", name, len(paid), s.Paid)
 		}
 	}
+	h.books.finish(h.report)
 }
 
 // checkCaptures compares what the ledger sold with what the gateways' own books captured: each sale has its charge,
