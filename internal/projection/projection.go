@@ -1,8 +1,8 @@
 // Package projection is the read side: each projection copies events, one at a time and in log order, into rows
 // that queries and workers read. A projection's rows and its cursor are written in one transaction of one store.
 //
-// Rows are shaped so that the past can be asked for: orders are only ever inserted, pay numbers get a new version
-// when a listed column changes (known_from, known_to). known_at is the running maximum of recorded_at in log order.
+// Rows are shaped so that the past can be asked for: orders and postings are only ever inserted, pay numbers get a new
+// version when a listed column changes (known_from, known_to). known_at is the running maximum of recorded_at in log order.
 package projection
 
 import (
