@@ -106,8 +106,8 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 	return true
 }
 
-// beginning is what a start and an import say alike.
-type beginning interface {
+// agreement is what a start and an import say alike.
+type agreement interface {
 	GetNumber() int64
 	GetBuyerId() string
 	GetBuyer() *ledgerv1.Buyer
@@ -117,12 +117,12 @@ type beginning interface {
 	GetExternalRef() string
 }
 
-func (r *subscriptionRow) begin(m *ledgerv1.Metadata, b beginning) {
-	t := b.GetTerms()
-	r.Number = b.GetNumber()
+func (r *subscriptionRow) begin(m *ledgerv1.Metadata, a agreement) {
+	t := a.GetTerms()
+	r.Number = a.GetNumber()
 	r.CreatedAt = m.GetRecordedAt()
-	r.BuyerId, r.Email = b.GetBuyerId(), strings.ToLower(b.GetBuyer().GetEmail())
-	r.ExternalRef, r.ConnectionId, r.Mode = b.GetExternalRef(), b.GetConnectionId(), b.GetMode()
+	r.BuyerId, r.Email = a.GetBuyerId(), strings.ToLower(a.GetBuyer().GetEmail())
+	r.ExternalRef, r.ConnectionId, r.Mode = a.GetExternalRef(), a.GetConnectionId(), a.GetMode()
 	r.ProductId, r.ProductName, r.PricePoint, r.Kind = t.GetProductId(), t.GetProductName(), t.GetPricePoint(), t.GetKind()
 	r.currency = currencyOf(t)
 	r.trial = t.GetInitial() != nil
@@ -254,10 +254,7 @@ func (r *subscriptionRow) paid(p progress) {
 	if r.ended() {
 		return
 	}
-	r.PaymentsLeft, r.NextAmount = p.GetPaymentsLeft(), nil
-	if p.GetNextDue() != nil {
-		r.NextAmount = r.asks(r.PaidNumber + 1)
-	}
+	r.PaymentsLeft, r.NextAmount = p.GetPaymentsLeft(), r.asks(r.PaidNumber+1)
 	r.due(p.GetNextDue())
 	r.attempts, r.attemptsBefore, r.methodStopped = 0, 0, false
 	r.becomes(r.living())

@@ -59,7 +59,7 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 
 // nextAmount is what the next payment asks for: as much as its last attempt, if there was one, else what the terms say.
 func nextAmount(s subscription.State) *ledgerv1.Money {
-	if s.Ended() || s.Paid > 0 && s.NextDue.IsZero() {
+	if s.Ended() {
 		return nil
 	}
 	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
