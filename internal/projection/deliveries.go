@@ -36,6 +36,7 @@ func Deliveries() Projection {
 		Schema:     deliveriesSchema,
 		Tables:     []string{"delivery_endpoints", "delivery_rows", "delivery_tries"},
 		Former:     map[int][]string{1: {"deliveries"}},
+		Views:      []View{deliveriesView()},
 		Apply:      applyDelivery,
 	}
 }

@@ -23,6 +23,7 @@ func Orders() Projection {
 		Schema:     ordersSchema,
 		Tables:     []string{"order_rows", "subscription_facts"},
 		Former:     map[int][]string{1: {"orders"}},
+		Views:      []View{ordersView()},
 		Apply:      applyOrder,
 	}
 }

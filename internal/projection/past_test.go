@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,9 @@ func (v *views) try(events ...event.Recorded) error {
 				v.known = at
 			}
 			for _, p := range v.projections {
+				if !slices.Contains(p.Categories, event.Category(e.Stream)) {
+					continue
+				}
 				if err := p.Apply(tx, v.known, e); err != nil {
 					return err
 				}

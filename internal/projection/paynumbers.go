@@ -24,6 +24,7 @@ func PayNumbers() Projection {
 		Schema:     payNumbersSchema,
 		Tables:     []string{"pay_number_versions"},
 		Former:     map[int][]string{1: {"pay_numbers"}},
+		Views:      []View{payNumbersView()},
 		Apply:      applyPayNumber,
 	}
 }

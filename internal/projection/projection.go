@@ -23,6 +23,7 @@ type Projection struct {
 	Tables     []string // what Schema creates; dropped before a start over
 	// Former are the tables that earlier versions made under names that are not among Tables, by version.
 	Former map[int][]string
+	Views  []View // of Tables, for analysts
 	Apply  func(tx Tx, known time.Time, e event.Recorded) error
 }
 
@@ -31,13 +32,26 @@ func (p Projection) follows(stream string) bool {
 	return len(p.Categories) == 0 || slices.Contains(p.Categories, event.Category(stream))
 }
 
-// create makes what is missing of the projection's tables.
-func (p Projection) create(tx Tx) error {
+// createTables makes what is missing of the projection's tables and their indexes.
+func (p Projection) createTables(tx Tx) error {
 	if p.Schema == "" {
 		return nil
 	}
 	_, err := tx.Exec(p.Schema)
 	return err
+}
+
+// create makes what is missing of the projection's tables, and the views of them.
+func (p Projection) create(tx Tx) error {
+	if err := p.createTables(tx); err != nil {
+		return err
+	}
+	for _, v := range p.Views {
+		if err := v.create(tx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop removes the projection's tables, those of a former version too. from is "", or a schema and a point.

@@ -136,7 +136,7 @@ type building struct {
 
 // build makes the tables, fills them, and compares each view with the live one where that one has stopped.
 func (b *building) build(ctx context.Context) error {
-	if err := b.create(ctx); err != nil {
+	if err := b.createTables(ctx); err != nil {
 		return err
 	}
 	if err := b.spare.DropIndexes(ctx); err != nil {
@@ -148,11 +148,11 @@ func (b *building) build(ctx context.Context) error {
 	return b.compareBefore(ctx, theEnd)
 }
 
-// create makes what is missing of the tables and their indexes.
-func (b *building) create(ctx context.Context) error {
+// createTables makes what is missing of the spare's tables and their indexes.
+func (b *building) createTables(ctx context.Context) error {
 	return b.spare.Update(ctx, func(tx Tx) error {
 		for _, v := range b.views {
-			if err := v.create(tx); err != nil {
+			if err := v.createTables(tx); err != nil {
 				return err
 			}
 		}
@@ -294,7 +294,7 @@ func (b *building) compare(ctx context.Context, v *builtView) error {
 // switchOver puts what was built in the place of what there is.
 func (b *building) switchOver(ctx context.Context) error {
 	// With the indexes of the tables that they go to, tables are copied page by page.
-	if err := b.create(ctx); err != nil {
+	if err := b.createTables(ctx); err != nil {
 		return err
 	}
 	return b.spare.Switch(ctx, func(tx Tx) error {

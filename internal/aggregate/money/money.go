@@ -6,6 +6,8 @@
 package money
 
 import (
+	"slices"
+
 	"github.com/bojanz/currency"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -53,6 +55,17 @@ func Decimals(code string) int {
 		return 2
 	}
 	return int(digits)
+}
+
+// CodesOf are the known currencies with so many decimals, in alphabetical order.
+func CodesOf(decimals int) (codes []string) {
+	for _, code := range currency.GetCurrencyCodes() {
+		if Known(code) && Decimals(code) == decimals {
+			codes = append(codes, code)
+		}
+	}
+	slices.Sort(codes)
+	return codes
 }
 
 // Add is a + b. It refuses two currencies (CURRENCY_MISMATCH) and results out of range (AMOUNT_RANGE).

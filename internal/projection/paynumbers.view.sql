@@ -1,0 +1,27 @@
+-- The pay_numbers view; see View.
+SELECT
+    p.merchant_id,
+    p.subscription_id,
+    p.pay_number,
+    p.state,
+    p.attempts,
+    p.reattempt,
+    p.currency,
+    p.full_amount AS full_amount_minor,
+    decimal(p.full_amount, p.currency) AS full_amount,
+    p.base_amount AS base_amount_minor,
+    decimal(p.base_amount, p.currency) AS base_amount,
+    p.discount_amount AS discount_amount_minor,
+    decimal(p.discount_amount, p.currency) AS discount_amount,
+    p.shipping_amount AS shipping_amount_minor,
+    decimal(p.shipping_amount, p.currency) AS shipping_amount,
+    p.tax_amount AS tax_amount_minor,
+    decimal(p.tax_amount, p.currency) AS tax_amount,
+    utc(p.due_at) AS due_at,
+    utc(p.next_attempt_at) AS next_attempt_at,
+    utc(p.paid_at) AS paid_at,
+    NULLIF(p.order_id, 0) AS order_id,
+    NULLIF(p.decline_code, '') AS decline_code,
+    utc(p.known_from) AS known_from,
+    p.event_id
+FROM known AS p
