@@ -12,10 +12,12 @@ import (
 	"testing"
 	"time"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
 	"ledger.internal/ledger/internal/adapters/process"
 	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/endpoint"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 )
 
@@ -43,12 +45,7 @@ func TestRunRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	tooNew := t.TempDir()
-	newer, err := db.Open(filepath.Join(tooNew, "views.db"), db.Options{Version: 99})
-	if err != nil {
-		t.Fatal(err)
-	}
-	newer.Close()
+	tooNew := newerStore(t, "views.db")
 
 	for _, c := range []struct {
 		name string
@@ -57,9 +54,18 @@ func TestRunRefuses(t *testing.T) {
 		says string
 	}{
 		{"no command", nil, 64, "name a command"},
-		{"an unknown command", []string{"frobnicate"}, 64, "frobnicate"},
+		{"an unknown command", []string{"frobnicate"}, 64, `no command "frobnicate"`},
+		{"a misspelt command", []string{"parkd"}, 64, "did you mean parked?"},
+		{"a misspelt command below", []string{"parked", "repaly"}, 64, "did you mean replay?"},
+		{"no command below", []string{"config"}, 64, "name a command"},
+		{"help of nothing", []string{"help", "serv"}, 64, "did you mean serve?"},
 		{"an unknown flag", []string{"serve", "--frobnicate"}, 64, "--frobnicate"},
+		{"a misspelt flag", []string{"serve", "--data_dir=x"}, 64, "did you mean --data-dir?"},
+		{"a flag of another command", []string{"version", "--grpc=x"}, 64, "--grpc"},
+		{"no duration for a flag", []string{"serve", "--gateway-timeout=soon"}, 64, `--gateway-timeout: "soon" is not a duration`},
+		{"a missing value", []string{"serve", "--data-dir"}, 64, "needs an argument"},
 		{"a missing argument", []string{"clock", "advance"}, 64, "accepts 1 arg"},
+		{"an argument too many", []string{"serve", "now"}, 64, `"now"`},
 		{"no duration", []string{"clock", "advance", "soon"}, 64, `"soon" is no duration`},
 		{"an address for others", []string{"serve", "--http", "0.0.0.0:8080"}, 2, "only loopback"},
 		{"no address", []string{"serve", "--grpc", "here"}, 2, "host:port"},
@@ -69,13 +75,21 @@ func TestRunRefuses(t *testing.T) {
 		{"a negative time-out", []string{"serve", "--gateway-timeout", "-1s"}, 2, "--gateway-timeout"},
 		{"no data", []string{"verify", "--data-dir", filepath.Join(t.TempDir(), "nothing")}, 2, "--data-dir"},
 		{"a port in use", []string{"serve", "--data-dir", t.TempDir(), "--grpc", taken.Addr().String(), "--http=127.0.0.1:0", "--admin=127.0.0.1:0"}, 1, "(LISTEN)"},
+		{"the sandbox on a port in use", []string{"sandbox", "--data-dir", t.TempDir(), "--http", taken.Addr().String()}, 1, "(LISTEN)"},
 		{"a second process", ports("serve", "--data-dir", locked), 1, "(STORE_LOCKED)"},
 		{"data of a newer program", ports("serve", "--data-dir", tooNew), 1, "(STORE_TOO_NEW)"},
 		{"the demo in a directory that is not empty", []string{"demo", "--keep", tooNew}, 2, "not empty"},
 		{"nobody to talk to", []string{"in-doubt", "--grpc", "127.0.0.1:1"}, 1, "connection refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			began := time.Now()
 			code, out, errs := inMemory(c.args...)
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("it took %v to say no, want less than 2s", took)
+			}
+			if (code == 64) != strings.Contains(errs, "Usage:") {
+				t.Errorf("exit %d, stderr %q; the usage is told when it is the usage that is wrong", code, errs)
+			}
 			if code != c.code || !strings.Contains(errs, c.says) || out != "" {
 				t.Errorf("ledger %s\nexit %d, want %d\nstdout %q, want nothing\nstderr %q, want it to say %q",
 					strings.Join(c.args, " "), code, c.code, out, errs, c.says)
@@ -98,16 +112,81 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// A log that is not the one the other stores were made from is refused: nothing may be charged from it.
+// newerStore is a data directory in which a newer program has written one of the files.
+func newerStore(t *testing.T, file string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	newer, err := db.Open(filepath.Join(dir, file), db.Options{Version: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// Whatever file is too new, none is changed and none is made.
+func TestTooNewIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"log.db", "work.db", "views.db"} {
+		dir := newerStore(t, file)
+		before, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, out, errs := inMemory(ports("serve", "--data-dir", dir)...); code != 1 || out != "" || !strings.Contains(errs, "(STORE_TOO_NEW)") {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q; want 1, nothing and STORE_TOO_NEW", file, code, out, errs)
+		}
+		after, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s was changed (%v)", file, err)
+		}
+		stores, err := filepath.Glob(filepath.Join(dir, "*.db"))
+		if err != nil || len(stores) != 1 {
+			t.Errorf("%s: got the stores %q, %v; want none beside it", file, stores, err)
+		}
+	}
+}
+
+// A log that is not the one the other stores were made from is refused before anything is done: nothing may be
+// charged from it.
 func TestDivergedStore(t *testing.T) {
-	dir := t.TempDir()
-	cfg := config{DataDir: dir, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}
-	s, err := open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	t.Parallel()
+	for name, merchants := range map[string]int{"shorter": 1, "another": 9} {
+		dir := lived(t)
+		replaceLog(t, dir, merchants)
+		if s, err := open(t.Context(), config{DataDir: dir, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}, slog.New(slog.DiscardHandler)); err == nil {
+			s.close()
+			t.Fatalf("%s: it was opened", name)
+		}
+		began := time.Now()
+		code, out, errs := inMemory(ports("serve", "--data-dir", dir)...)
+		if code != 1 || out != "" || !strings.Contains(errs, "STORE_DIVERGED") || !strings.Contains(errs, "rebuild") {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q; want 1, nothing, STORE_DIVERGED and the way out", name, code, out, errs)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%s: it took %v", name, took)
+		}
+	}
+}
+
+// lived is the data directory of a ledger that has seen something.
+func lived(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s, err := open(t.Context(), config{DataDir: dir, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
 		createMerchant(t, s.merchants, fmt.Sprint("m", i))
+	}
+	_, err = s.endpoints.Do(t.Context(), endpoint.Stream("m0", "shop"), aggregate.Request{ID: "create", At: time.Now()}, endpoint.Create{
+		Merchant: "m0", ID: "shop", Settings: &ledgerv1.EndpointSettings{Url: "https://shop.example/ipn"}, SigningSecret: "whsec_c2VjcmV0",
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -123,16 +202,11 @@ func TestDivergedStore(t *testing.T) {
 	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
-
-	replaceLog(t, dir)
-	code, _, errs := inMemory(ports("serve", "--quiet", "--data-dir", dir)...)
-	if code != 1 || !strings.Contains(errs, "STORE_DIVERGED") {
-		t.Errorf("exit %d, stderr %q; want 1 and STORE_DIVERGED", code, errs)
-	}
+	return dir
 }
 
-// replaceLog puts a younger log in the place of a ledger's.
-func replaceLog(t *testing.T, dir string) {
+// replaceLog puts another log, of so many merchants, in the place of a ledger's.
+func replaceLog(t *testing.T, dir string, merchants int) {
 	t.Helper()
 	old, err := filepath.Glob(filepath.Join(dir, "log.db*"))
 	if err != nil || len(old) == 0 {
@@ -148,7 +222,9 @@ func replaceLog(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	createMerchant(t, aggregate.NewRunner(log, merchant.Type()), "other")
+	for i := range merchants {
+		createMerchant(t, aggregate.NewRunner(log, merchant.Type()), fmt.Sprint("other", i))
+	}
 }
 
 func createMerchant(t *testing.T, r *aggregate.Runner[merchant.State], id string) {

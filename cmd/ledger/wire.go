@@ -100,7 +100,7 @@ func (s *service) close() error {
 	return errors.Join(errs...)
 }
 
-// viewsVersion is the version of the views' file: one that an older program cannot follow with its own projections.
+// viewsVersion is the version of the views' file. What stands in it has versions of its own, one per projection.
 const viewsVersion = 2
 
 // openStores locks the data directory and opens the log, the work store and the views in it.
@@ -117,18 +117,23 @@ func (s *service) openStores(context.Context) error {
 		return err
 	}
 	s.onClose(unlock)
+	workFile, viewsFile := filepath.Join(dir, "work.db"), filepath.Join(dir, "views.db")
+	// Opening a store changes it, so that all are asked before the first is opened.
+	if err := errors.Join(sqlite.Check(dir), work.Check(workFile), db.CheckVersion(viewsFile, viewsVersion)); err != nil {
+		return storeError(err)
+	}
 	log, err := sqlite.Open(dir)
 	if err != nil {
 		return storeError(err)
 	}
 	s.log = log
 	s.onClose(log.Close)
-	if s.work, err = work.Open(filepath.Join(dir, "work.db")); err != nil {
+	if s.work, err = work.Open(workFile); err != nil {
 		return storeError(err)
 	}
 	s.onClose(s.work.Close)
 	// The views can be built anew from the log, so they need not wait for the disk.
-	if s.views, err = db.Open(filepath.Join(dir, "views.db"), db.Options{Synchronous: "NORMAL", Version: viewsVersion}); err != nil {
+	if s.views, err = db.Open(viewsFile, db.Options{Synchronous: "NORMAL", Version: viewsVersion}); err != nil {
 		return storeError(err)
 	}
 	s.onClose(s.views.Close)
@@ -238,7 +243,7 @@ func (s *service) openFollowers(ctx context.Context) error {
 	for _, h := range p.All() {
 		s.bus.Add(h)
 	}
-	return nil
+	return s.checkCursors(ctx)
 }
 
 // run serves until ctx ends or a part fails, then stops in order: first what takes requests and what acts on them,
@@ -274,15 +279,6 @@ func (s *service) serveAll(ctx context.Context) error {
 	group.Go(func() error { return serveHTTP(ctx, s.http, public) })
 	group.Go(func() error { return serveHTTP(ctx, s.admin, s.adminPages()) })
 	return group.Wait()
-}
-
-// divergence says what to do about a follower that has seen another log than the one that is there.
-func divergence(err error) error {
-	if errors.Is(err, event.ErrPositionAhead) || errors.Is(err, event.ErrDiverged) {
-		return fmt.Errorf("%w: the log is not the one that the views and the work store were made from; "+
-			"to build them anew from it, move views.db and work.db away (STORE_DIVERGED)", err)
-	}
-	return err
 }
 
 // public is what the HTTP listener answers.

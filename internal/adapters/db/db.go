@@ -114,6 +114,22 @@ func create(path string) (existed bool, err error) {
 	return false, f.Close()
 }
 
+// CheckVersion answers ErrTooNew if a newer program wrote the database at path, and nil if there is none yet. It
+// changes nothing: who has several databases asks for all of them before Open changes the first.
+func CheckVersion(path string, mine int) error {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = checkVersion(path, mine)
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, known(err))
+	}
+	return nil
+}
+
 // checkVersion looks at the file through a connection that cannot write, not even by tidying up when it closes.
 func checkVersion(path string, mine int) error {
 	ro, err := sql.Open("sqlite", dsn(path, url.Values{"mode": {"ro"}}))

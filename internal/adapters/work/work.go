@@ -29,6 +29,9 @@ type Work struct{ *db.DB }
 
 var _ projection.Store = (*Work)(nil)
 
+// Check answers db.ErrTooNew if a newer program wrote the work store in a file. It changes nothing.
+func Check(path string) error { return db.CheckVersion(path, version) }
+
 // Open opens or creates the work store in a file. A commit in it survives a power cut.
 func Open(path string) (*Work, error) {
 	d, err := db.Open(path, db.Options{Synchronous: "FULL", Version: version})

@@ -61,6 +61,9 @@ type Log struct {
 
 var _ event.Log = (*Log)(nil)
 
+// Check answers db.ErrTooNew if a newer program wrote the log in a directory. It changes nothing.
+func Check(dir string) error { return db.CheckVersion(filepath.Join(dir, fileName), version) }
+
 // Open opens or creates the log in a directory.
 func Open(dir string) (*Log, error) {
 	l, w, err := open(dir)
