@@ -211,15 +211,29 @@ func (b *Bus) Idle(ctx context.Context) error {
 				return err
 			}
 		}
-		// A handler that was busy while an earlier one was found idle can have given that one work only by an append.
+		// A handler that was busy while an earlier one was found idle can have given that one work, by an append or by
+		// Hurry.
 		again, err := b.config.Log.Head(ctx)
 		if err != nil {
 			return err
 		}
-		if again == head {
+		if again == head && b.allIdle(head) {
 			return nil
 		}
 	}
+}
+
+func (b *Bus) allIdle(head event.Position) bool {
+	for _, h := range b.handlers {
+		f, _ := b.follower(h.Name)
+		f.mu.Lock()
+		idle := f.isIdle(head)
+		f.mu.Unlock()
+		if !idle {
+			return false
+		}
+	}
+	return true
 }
 
 // Replay replays a parked stream of a handler now and waits for the result: nil if everything was handled and the

@@ -335,6 +335,21 @@ func TestReplayOnDemand(t *testing.T) {
 	w.wantHandled("", "note-a@0", "note-a@1")
 }
 
+func TestHurry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bad := newFailing(errNo, "note-a@0", "note-b@0", "note-c@0")
+	b, _ := w.run(bad.handle)
+	w.append("note-a", "note-b", "note-c")
+	w.idle(b)
+	bad.mend("note-a@0", "note-c@0")
+	b.Hurry("nobody", func(work.Park) bool { return true })
+	b.Hurry("handler", func(p work.Park) bool { return p.Stream != "note-c" })
+	w.idle(b) // although the clock stands still
+	w.wantParks("note-b@0 2", "note-c@0 1")
+	w.wantHandled("", "note-a@0")
+}
+
 func TestParkOutlivesARestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

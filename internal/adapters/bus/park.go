@@ -265,6 +265,23 @@ func (f *follower) readPage(stream string, from event.Revision) ([]event.RawReco
 	return page, nil
 }
 
+// Hurry has the parked streams of a handler that match replayed now rather than at their time. It does not wait for them.
+func (b *Bus) Hurry(handler string, match func(work.Park) bool) {
+	f, ok := b.follower(handler)
+	if !ok {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.parks {
+		if !p.running && match(p.Park) {
+			p.asked = true
+		}
+	}
+	f.rearm()
+	f.changed.Broadcast()
+}
+
 // replayNow replays a stream without waiting for its time, and waits for the result.
 func (f *follower) replayNow(ctx context.Context, stream string) error {
 	defer context.AfterFunc(ctx, f.wake)()

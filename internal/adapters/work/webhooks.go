@@ -93,11 +93,23 @@ WHERE id = $1`, id, []byte{})
 // WebhookFailed says that a message could not be dealt with, why, and when it is tried again. One that is done
 // stays so.
 func (w *Work) WebhookFailed(ctx context.Context, id int64, why string, retryAt time.Time) error {
+	return w.changeWebhook(ctx, `UPDATE webhooks SET tries = tries + 1, reason = CASE WHEN retry_at IS NULL THEN reason ELSE $2 END,
+	retry_at = CASE WHEN retry_at IS NULL THEN NULL ELSE $3 END WHERE id = $1`, id, cutReason(why), retryAt.UnixMicro())
+}
+
+// WebhookSetAside says that a message could not be dealt with, why, and that it is not tried again. Unlike one that is
+// done it is kept whole: whoever looks into it finds it by "retry_at IS NULL AND reason <> ”", and has it tried again at
+// the next start with "retry_at = received_at, tries = 0". One that is done stays so.
+func (w *Work) WebhookSetAside(ctx context.Context, id int64, why string) error {
+	return w.changeWebhook(ctx, `UPDATE webhooks SET tries = tries + 1, retry_at = NULL,
+	reason = CASE WHEN retry_at IS NULL THEN reason ELSE $2 END WHERE id = $1`, id, cutReason(why))
+}
+
+func cutReason(why string) string {
 	if len(why) > maxReason {
-		why = strings.ToValidUTF8(why[:maxReason], "")
+		return strings.ToValidUTF8(why[:maxReason], "")
 	}
-	return w.changeWebhook(ctx, `UPDATE webhooks SET tries = tries + 1, reason = $2,
-	retry_at = CASE WHEN retry_at IS NULL THEN NULL ELSE $3 END WHERE id = $1`, id, why, retryAt.UnixMicro())
+	return why
 }
 
 func (w *Work) changeWebhook(ctx context.Context, query string, id int64, args ...any) error {

@@ -1,5 +1,6 @@
 -- What gateways sent us, as it came: written before the gateway gets its answer, read afterwards. A row stays when it
--- is done, so that a redelivery is known; its header and body do not. retry_at is null once it is done.
+-- is done, so that a redelivery is known; its header and body do not. retry_at is null once it is done, or set aside:
+-- then it has a reason, and is whole.
 CREATE TABLE IF NOT EXISTS webhooks (
     id          bigint NOT NULL PRIMARY KEY,
     merchant    text   NOT NULL,

@@ -195,6 +195,38 @@ func TestWebhookUntilDone(t *testing.T) {
 	}
 }
 
+// A webhook that is set aside is not tried again, and is there whole for whoever looks into it.
+func TestWebhookSetAside(t *testing.T) {
+	t.Parallel()
+	w := newWork(t)
+	id, _, err := w.SaveWebhook(t.Context(), webhook())
+	check(t, err)
+	check(t, w.WebhookSetAside(t.Context(), id, "nobody can place it"))
+	wantAt(t, w.NextWebhookAt, time.Time{})
+	if again, fresh, err := w.SaveWebhook(t.Context(), webhook()); again != id || fresh || err != nil {
+		t.Errorf("redelivered: %d, fresh %t, %v; want it known", again, fresh, err)
+	}
+	kept := func() (reason string, body []byte) {
+		check(t, w.QueryRow(t.Context(), `SELECT reason, body FROM webhooks WHERE id = $1`, id).Scan(&reason, &body))
+		return reason, body
+	}
+	if reason, body := kept(); reason != "nobody can place it" || string(body) != string(webhook().Body) {
+		t.Errorf("kept %q and %q, want the reason and %q", reason, body, webhook().Body)
+	}
+	check(t, w.Update(t.Context(), func(tx projection.Tx) error {
+		_, err := tx.Exec(`UPDATE webhooks SET retry_at = received_at, tries = 0 WHERE id = $1`, id)
+		return err
+	}))
+	if got, err := w.PendingWebhooks(t.Context(), noon, 10); err != nil || len(got) != 1 || got[0].Tries != 0 {
+		t.Errorf("pending: %+v, %v; want it again", got, err)
+	}
+	check(t, w.WebhookDone(t.Context(), id))
+	check(t, w.WebhookSetAside(t.Context(), id, "too late"))
+	if reason, body := kept(); reason != "" || len(body) != 0 {
+		t.Errorf("kept %q and %q of one that is done, want nothing", reason, body)
+	}
+}
+
 func TestTimers(t *testing.T) {
 	t.Parallel()
 	w := newWork(t)
