@@ -20,10 +20,10 @@
 // with its trial balance and statements, and, in the work store, deliveries and timers.
 //
 // internal/adapters is the outside world. bus carries events to handlers, one at a time per stream, and parks what
-// keeps failing; process are the handlers: charge and refund at the gateways, wake what is due, look up what is in
-// doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the program.
-// ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them. eventstore, db,
-// work and clock keep things and tell the time.
+// keeps failing; process are the handlers: charge, refund and store methods at the gateways, wake what is due, look up
+// what is in doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the
+// program. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them.
+// eventstore, db, work and clock keep things and tell the time.
 //
 // The way is always the same: a command decides, an append makes it true, followers act on it, and what they learn
 // comes back as the next command. No layer looks back up, and no transaction spans two stores.

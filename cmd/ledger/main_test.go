@@ -242,7 +242,7 @@ func TestHandlers(t *testing.T) {
 	for _, h := range (&process.Process{}).All() {
 		got = append(got, h.Name)
 	}
-	if want := "charge refund"; strings.Join(got, " ") != want {
+	if want := "charge refund method unblock"; strings.Join(got, " ") != want {
 		t.Errorf("handlers %q, want %q", got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/bus"
@@ -88,6 +89,13 @@ func (s *service) connect(ctx context.Context, merchantID, id string) (gateway.C
 func (s *service) circumstances(ctx context.Context, merchantID, connectionID string) (in subscription.Circumstances, err error) {
 	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, connectionID))
 	return subscription.Circumstances{Blocked: c.Blocked}, err
+}
+
+// hurry has what the handlers have set aside of a merchant's subscriptions tried again now.
+func (s *service) hurry(merchantID string) {
+	for _, h := range s.process.All() {
+		s.bus.Hurry(h.Name, func(p work.Park) bool { return strings.HasPrefix(p.Stream, subscription.Stream(merchantID, "")) })
+	}
 }
 
 // reserveNumbers takes a block of subscription numbers.

@@ -61,6 +61,7 @@ type service struct {
 
 	followers []*projection.Follower
 	bus       *bus.Bus
+	process   *process.Process
 	wake      *process.Wake
 	inbound   *process.Inbound
 	sender    *ipn.Sender
@@ -212,11 +213,12 @@ func (s *service) openFollowers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p := process.New(process.Config{
-		Subscriptions: s.subscriptions, Connect: s.connect, Circumstances: s.circumstances, Clock: s.clock, Logger: s.logger, Head: head,
+	s.process = process.New(process.Config{
+		Subscriptions: s.subscriptions, Connect: s.connect, Circumstances: s.circumstances, Hurry: s.hurry,
+		Clock: s.clock, Logger: s.logger, Head: head,
 	})
-	s.wake = process.NewWake(p, s.work)
-	s.inbound = process.NewInbound(p, s.work)
+	s.wake = process.NewWake(s.process, s.work)
+	s.inbound = process.NewInbound(s.process, s.work)
 	s.sender = s.newSender()
 	for _, v := range projection.Views() {
 		s.followers = append(s.followers, projection.NewFollower(s.log, s.views, v))
@@ -240,7 +242,7 @@ func (s *service) openFollowers(ctx context.Context) error {
 	// is worth waiting for.
 	calls := s.cfg.GatewayTimeout + 5*time.Second
 	s.bus = bus.New(bus.Config{Log: s.log, Work: s.work, Clock: s.clock, Logger: s.logger, Timeout: calls, Grace: calls})
-	for _, h := range p.All() {
+	for _, h := range s.process.All() {
 		s.bus.Add(h)
 	}
 	return s.checkCursors(ctx)

@@ -12,7 +12,8 @@ import (
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
-// charge sends what PaymentRequested intends, unless the stream no longer wants it.
+// charge sends what PaymentRequested intends, unless the stream no longer wants it. Through a blocked connection nothing
+// is sent: the payment is held, without an outcome, until the block ends.
 func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	r := e.GetPaymentRequested()
 	if r == nil {
@@ -30,9 +31,15 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("charge %s: %w", a.Key, err)
 	}
-	res, sentAt, err := p.send(ctx, gw, conn, a.Key, e, func() gateway.Result {
-		return gw.Charge(ctx, conn, chargeOf(s, a))
-	})
+	var res gateway.Result
+	sentAt := e.Metadata.RecordedAt.AsTime()
+	if conn.Blocked != "" {
+		res, err = p.held(ctx, gw, conn, a.Key, e)
+	} else {
+		res, sentAt, err = p.send(ctx, gw, conn, a.Key, e, func() gateway.Result {
+			return gw.Charge(ctx, conn, chargeOf(s, a))
+		})
+	}
 	if err != nil {
 		return err
 	}

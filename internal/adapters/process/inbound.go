@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate/subscription"
@@ -28,10 +27,19 @@ type Webhooks interface {
 	NextWebhookAt(ctx context.Context) (time.Time, bool, error)
 	WebhookDone(ctx context.Context, id int64) error
 	WebhookFailed(ctx context.Context, id int64, why string, retryAt time.Time) error
+	// WebhookSetAside keeps a webhook that is not tried any more, with the reason.
+	WebhookSetAside(ctx context.Context, id int64, why string) error
 }
 
-// Inbound takes in what the gateways tell by themselves. What they say of charges and refunds is a hint: what is
-// recorded is what a look-up answers. Disputes are recorded as told.
+// Inbound takes in what the gateways tell by themselves. What they say of charges and refunds that we asked for is a
+// hint: what is recorded is what a look-up answers. What we did not cause is recorded as told: disputes, payments of a
+// schedule that the gateway runs, refunds made at its desk.
+//
+// Messages come in any order, so one that has no place yet is tried again, for about a day. If it has none then, or
+// never can have one, because the gateway took money for a subscription that the ledger charges, it is set aside: it
+// stays in the work store with the reason, and a warning tells of it. That is money which moved and stands in no book,
+// and only a person can say whose it is: look it up at the gateway by its reference; end the schedule there that took
+// it, or the buyer goes on paying twice; and return it there.
 type Inbound struct {
 	*Process
 	webhooks Webhooks
@@ -74,15 +82,24 @@ func (in *Inbound) takeInOne(ctx context.Context, w work.Webhook) error {
 	if err == nil {
 		return in.webhooks.WebhookDone(ctx, w.ID)
 	}
-	if w.Tries+1 >= inboundTries || errors.Is(err, errUnmatched) {
-		in.Logger.Warn("webhook could not be placed", "connection", w.Merchant+"."+w.Connection, "message", w.MessageID, "error", err)
+	log := in.Logger.With("connection", w.Merchant+"."+w.Connection, "message", w.MessageID, "webhook", w.ID, "error", err)
+	switch {
+	case errors.Is(err, errUnmatched):
+		log.Warn("webhook dropped")
 		return in.webhooks.WebhookDone(ctx, w.ID)
+	case errors.Is(err, errNoPlace) || w.Tries+1 >= inboundTries:
+		log.Warn("webhook set aside")
+		return in.webhooks.WebhookSetAside(ctx, w.ID, err.Error())
 	}
 	return in.webhooks.WebhookFailed(ctx, w.ID, err.Error(), in.Clock.Now().Add(inboundPause<<w.Tries))
 }
 
-// errUnmatched says that a webhook speaks of nothing of ours.
-var errUnmatched = errors.New("nothing of ours")
+var (
+	// errUnmatched says that a webhook speaks of nothing of ours.
+	errUnmatched = errors.New("nothing of ours")
+	// errNoPlace says that a webhook tells of money that trying again finds no place for.
+	errNoPlace = errors.New("nobody can place it")
+)
 
 func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	conn, gw, err := in.Connect(ctx, w.Merchant, w.Connection)
@@ -105,18 +122,40 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	if err != nil {
 		return err
 	}
-	if !s.Exists() || !s.Uses(w.Connection) {
-		return fmt.Errorf("%w: subscription %q", errUnmatched, n.Subscription)
+	switch {
+	case s.Uses(w.Connection):
+		return in.place(ctx, stream, conn, gw, s, n)
+	case byItself(n.Kind) && n.Subscription != "":
+		return fmt.Errorf("no subscription %q is charged through the connection", n.Subscription) // it may be imported yet
 	}
+	return fmt.Errorf("%w: subscription %q", errUnmatched, n.Subscription)
+}
+
+// place records what a notice means for its subscription.
+func (in *Inbound) place(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, n gateway.Notice) error {
 	switch n.Kind {
 	case gateway.NoticeDispute:
-		return in.dispute(ctx, stream, conn, gw, s, n)
+		return in.dispute(ctx, stream, conn, gw, s, n.Dispute)
+	case gateway.NoticePayment:
+		return in.payment(ctx, stream, conn, gw, s, n.Payment)
+	case gateway.NoticeRefundMade:
+		return in.refundMade(ctx, stream, conn, gw, s, n.Refund)
 	case gateway.NoticeAgreement:
+		if !charges(s, conn, n.Method) {
+			return nil
+		}
 		_, err := in.do(ctx, stream, "agreement/"+n.ID, who(conn), uuid.Nil,
 			subscription.LoseAgreement{Now: in.Clock.Now(), Code: n.Code})
 		return settled(err)
 	}
 	return in.hint(ctx, stream, conn, gw, s, n.Key)
+}
+
+// charges reports whether a subscription is charged by a stored method, as far as that is told: a buyer who has given
+// another one may end the old agreement.
+func charges(s subscription.State, conn gateway.Connection, method string) bool {
+	now := s.Method.GetReference()
+	return s.Connection.ID == conn.ID && (method == "" || method == now || now == "" && s.Before == nil)
 }
 
 // hint looks up the attempt or refund that a message names.
@@ -125,16 +164,22 @@ func (in *Inbound) hint(ctx context.Context, stream string, conn gateway.Connect
 		return in.hintedCharge(ctx, stream, conn, gw, a)
 	}
 	for _, r := range s.Refunds {
-		if r.Key != key {
-			continue
+		if r.Key == key {
+			return in.hintedRefund(ctx, stream, conn, gw, r)
 		}
-		res, found, err := gw.Lookup(ctx, conn, key, r.RequestedAt)
-		if err != nil || !found {
-			return err
-		}
-		return in.reportRefund(ctx, stream, conn, r, uuid.Nil, res)
 	}
 	return fmt.Errorf("%w: key %s", errUnmatched, key)
+}
+
+func (in *Inbound) hintedRefund(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, r *subscription.RefundRecord) error {
+	if r.Key == "" {
+		return nil // it was made at the gateway, and there is nothing more to be known of it
+	}
+	res, found, err := gw.Lookup(ctx, conn, r.Key, r.RequestedAt)
+	if err != nil || !found {
+		return err
+	}
+	return in.reportRefund(ctx, stream, conn, r, uuid.Nil, res)
 }
 
 func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, a *subscription.Attempt) error {
@@ -144,36 +189,3 @@ func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway
 	}
 	return in.reportCharge(ctx, stream, conn, a, uuid.Nil, res)
 }
-
-// dispute records one step of a dispute. A disputed charge that we have not heard of is looked up first: its attempt
-// may be open, or may have been declined and charged after all.
-func (in *Inbound) dispute(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, n gateway.Notice) error {
-	a, ok := s.FindAttemptByKey(n.Dispute.ChargeKey)
-	if !ok {
-		return fmt.Errorf("%w: key %s", errUnmatched, n.Dispute.ChargeKey)
-	}
-	if _, known := s.FindCharge(a.OrderID); !known {
-		if err := in.hintedCharge(ctx, stream, conn, gw, a); err != nil {
-			return err
-		}
-		var err error
-		if s, _, err = in.Subscriptions.Load(ctx, stream); err != nil {
-			return err
-		}
-		a, _ = s.FindAttempt(a.Number, a.Attempt)
-	}
-	d := n.Dispute
-	around, err := in.around(ctx, s)
-	if err != nil {
-		return err
-	}
-	_, err = in.do(ctx, stream, fmt.Sprintf("dispute/%s/%s", d.ID, stageName(d.Stage)), who(conn), uuid.Nil,
-		subscription.Chargeback{
-			Now: in.Clock.Now(), At: d.At, OrderID: a.OrderID, DisputeID: d.ID, Stage: d.Stage,
-			Amount: d.Amount, Fee: d.Fee, Reason: d.Reason, Outcome: d.Outcome,
-			Circumstances: around,
-		})
-	return err
-}
-
-func stageName(s ledgerv1.DisputeStage) string { return fmt.Sprint(int32(s)) }

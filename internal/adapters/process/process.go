@@ -1,5 +1,5 @@
-// Package process acts on what was decided: it charges and refunds at the gateways, wakes subscriptions when
-// something is due, finds out what became of what is in doubt, and takes in what gateways tell by themselves.
+// Package process acts on what was decided: it charges, refunds and stores methods at the gateways, wakes subscriptions
+// when something is due, finds out what became of what is in doubt, and takes in what gateways tell by themselves.
 //
 // Each handler folds the stream before it acts, calls a gateway at most once for what the stream still wants, and
 // reports what it learned as the next command. None keeps state that matters: everything here can die at any moment
@@ -19,6 +19,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
@@ -33,8 +34,11 @@ type Config struct {
 	// Circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
 	// Defaults to saying nothing.
 	Circumstances func(ctx context.Context, merchant, connection string) (subscription.Circumstances, error)
-	Clock         clock.Clock
-	Logger        *slog.Logger
+	// Hurry has what the handlers have set aside of a merchant's subscriptions tried again now. It does not wait.
+	// Without it, what a blocked connection held is tried within the hour after the block.
+	Hurry  func(merchant string)
+	Clock  clock.Clock
+	Logger *slog.Logger
 	// Head is where the log ended before this run began. What was intended up to there may have been sent by an
 	// earlier run. The clock would not do: it can go back, or stand still over a restart.
 	Head event.Position
@@ -67,6 +71,8 @@ func (p *Process) All() []bus.Handler {
 	return []bus.Handler{
 		{Name: "charge", Category: subscription.Category, Handle: p.charge},
 		{Name: "refund", Category: subscription.Category, Handle: p.refund},
+		{Name: "method", Category: subscription.Category, Handle: p.method},
+		{Name: "unblock", Category: connection.Category, Handle: p.unblocked},
 	}
 }
 

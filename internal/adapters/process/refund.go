@@ -7,7 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
-	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -101,18 +100,11 @@ func (p *Process) returnDuplicate(ctx context.Context, e event.Recorded, d *ledg
 	if err != nil {
 		return fmt.Errorf("return %s: %w", d.RefundKey, err)
 	}
-	res, found, err := gw.Lookup(ctx, conn, d.RefundKey, e.Metadata.RecordedAt.AsTime())
+	res, err := p.sendUntilDecided(ctx, gw, conn, d.RefundKey, e, func() gateway.Result {
+		return gw.Refund(ctx, conn, gateway.Refund{Key: d.RefundKey, ChargeReference: d.Reference, Amount: d.Amount})
+	})
 	if err != nil {
-		return fmt.Errorf("look up %s: %w", d.RefundKey, err)
-	}
-	if !found {
-		if !p.mayRepeat(gw.Traits(), d.RefundKey, e) {
-			return bus.RetryAfter(fmt.Errorf("second capture %s of %s may be on its way back", d.Reference, e.Stream), horizon(gw.Traits()))
-		}
-		res = gw.Refund(ctx, conn, gateway.Refund{Key: d.RefundKey, ChargeReference: d.Reference, Amount: d.Amount})
-	}
-	if res.Class == gateway.NotSent {
-		return p.notSent(d.RefundKey, res)
+		return err
 	}
 	if res.Class != gateway.Accepted {
 		return fmt.Errorf("second capture %s of %s is not returned yet: %s", d.Reference, e.Stream, res.Why+res.Message)

@@ -73,6 +73,31 @@ func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, c
 	return res
 }
 
+// sendUntilDecided makes the call that an intent asks for if a look-up finds nothing of an earlier one: for what is
+// repeated under one key until the gateway has decided. A key that is answered with its first answer would not do, for
+// that one may be that nothing is decided yet.
+func (p *Process) sendUntilDecided(
+	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, call func() gateway.Result,
+) (gateway.Result, error) {
+	res, found, err := gw.Lookup(ctx, conn, key, intent.Metadata.RecordedAt.AsTime())
+	if err != nil {
+		return res, fmt.Errorf("look up %s: %w", key, err)
+	}
+	if !found {
+		if !p.mayRepeat(gw.Traits(), key, intent) {
+			return res, bus.RetryAfter(fmt.Errorf("%s may have been sent and is not known yet", key), horizon(gw.Traits()))
+		}
+		res = call()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return res, ctx.Err()
+	case res.Class == gateway.NotSent:
+		return res, p.notSent(key, res)
+	}
+	return res, nil
+}
+
 // maySend decides whether the key of an intent may go out without a look-up first, and notes that it does. It may if
 // nobody can have sent it before, or if the gateway still answers a repeated key with its first answer.
 func (p *Process) maySend(t gateway.Traits, key string, intent event.Recorded) bool {

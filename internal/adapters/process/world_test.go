@@ -55,7 +55,8 @@ type world struct {
 	gateway       *sandbox.Gateway
 	sandbox       *sandbox.Server
 	traffic       *traffic
-	down          bool // the connection names an address where nobody listens
+	down          bool   // the connection names an address where nobody listens
+	blocked       string // why nothing is charged through the connection
 
 	timers   *projection.Follower
 	process  *process.Process
@@ -149,6 +150,7 @@ func (w *world) restart() {
 func (w *world) connection() gateway.Connection {
 	c := gateway.Connection{
 		Merchant: merchant, ID: connection, Gateway: "sandbox", WebhookSecret: secret, NotifyURL: w.traffic.url + "/hooks",
+		Blocked: w.blocked,
 	}
 	if w.down {
 		c.URL = "http://127.0.0.1:1"
@@ -392,8 +394,8 @@ func (w *world) take(h hook) {
 	w.run()
 }
 
-// tell makes the gateway do something by itself.
-func (w *world) tell(verb, path, body string) {
+// tell makes the gateway do something by itself, and returns the name of what came of it.
+func (w *world) tell(verb, path, body string) (id string) {
 	w.t.Helper()
 	url := w.traffic.url + "/v1/accounts/" + merchant + "." + connection + path
 	req, err := http.NewRequestWithContext(w.t.Context(), verb, url, strings.NewReader(body))
@@ -407,6 +409,9 @@ func (w *world) tell(verb, path, body string) {
 		w.t.Fatalf("%s %s: %s %s", verb, path, resp.Status, answer)
 	}
 	w.ok(w.sandbox.Idle(w.t.Context()))
+	var made struct{ ID string }
+	w.ok(json.Unmarshal(answer, &made))
+	return made.ID
 }
 
 // book is what really happened to the money.

@@ -1,0 +1,79 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// method has the gateway store a method that replaced another, unless it is stored, refused or replaced itself. No money
+// moves, so nothing is ever in doubt: it is asked for, under one key, until the gateway has decided.
+func (p *Process) method(ctx context.Context, e event.Recorded) error {
+	r := e.GetPaymentMethodReplaced()
+	if r == nil {
+		return nil
+	}
+	s, _, err := p.Subscriptions.Load(ctx, e.Stream)
+	if err != nil || !toBeStored(s, r) {
+		return err
+	}
+	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, r.ConnectionId)
+	if err != nil {
+		return fmt.Errorf("store method %s: %w", r.Key, err)
+	}
+	if conn.Blocked != "" {
+		return errHeld(conn, r.Key) // an account that is suspended refuses what is no fault of the method
+	}
+	res, err := p.sendUntilDecided(ctx, gw, conn, r.Key, e, func() gateway.Result {
+		return gw.Charge(ctx, conn, storing(s, r))
+	})
+	if err != nil {
+		return err
+	}
+	name, c := p.methodCommand(r, res)
+	if c == nil {
+		return fmt.Errorf("method %s is not stored yet: %s", r.Key, res.Why)
+	}
+	_, err = p.do(ctx, e.Stream, fmt.Sprintf("method/%d/%s", r.Replacement, name), who(conn), e.ID, c)
+	if err = settled(err); err == nil {
+		p.sent.forget(r.Key)
+	}
+	return err
+}
+
+// toBeStored reports whether a replacement still waits for the gateway. A charge with its token stores it too, and a
+// one-time token is not spent twice.
+func toBeStored(s subscription.State, r *ledgerv1.PaymentMethodReplaced) bool {
+	if r.Charged || s.Ended() || s.Replaced != r.Replacement || s.Method != nil || s.Before == nil {
+		return false
+	}
+	return !slices.ContainsFunc(s.Attempts, func(a *subscription.Attempt) bool {
+		return a.Replaced == r.Replacement && a.Method == nil
+	})
+}
+
+// storing is the charge of nothing that stores a method.
+func storing(s subscription.State, r *ledgerv1.PaymentMethodReplaced) gateway.Charge {
+	return gateway.Charge{
+		Key: r.Key, Token: r.PaymentMethodToken, ReturnURL: returnURL(s.Started),
+		Amount:   &ledgerv1.Money{CurrencyCode: s.Terms().GetRegular().GetFull().GetCurrencyCode()},
+		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(),
+	}
+}
+
+func (p *Process) methodCommand(r *ledgerv1.PaymentMethodReplaced, res gateway.Result) (string, aggregate.Command[subscription.State]) {
+	now := p.Clock.Now()
+	switch {
+	case res.Class == gateway.Accepted && res.Method != nil:
+		return "stored", subscription.StoreMethod{Now: now, Replacement: r.Replacement, Method: res.Method}
+	case res.Class == gateway.Rejected:
+		return "refused", subscription.RefuseMethod{Now: now, Replacement: r.Replacement, Code: res.Code, Message: res.Message}
+	}
+	return "", nil
+}
