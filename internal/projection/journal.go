@@ -21,7 +21,7 @@ func Journal() Projection {
 		Version:    1,
 		Categories: []string{subscriptions},
 		Schema:     journalSchema,
-		Tables:     []string{"journal", "journal_subscriptions"},
+		Tables:     []string{"journal_postings", "journal_subscriptions"},
 		Apply:      applyEntry,
 	}
 }
@@ -56,7 +56,7 @@ func applyEntry(tx Tx, known time.Time, e event.Recorded) error {
 	return nil
 }
 
-func insertBook(tx Tx, merchant, id string, s beginning) error {
+func insertBook(tx Tx, merchant, id string, s agreement) error {
 	_, err := tx.Exec(`INSERT INTO journal_subscriptions (merchant_id, subscription_id, connection_id, mode)
 		VALUES ($1, $2, $3, $4) ON CONFLICT (merchant_id, subscription_id) DO NOTHING`,
 		merchant, id, s.GetConnectionId(), word(modePrefix, s.GetMode()))
@@ -73,7 +73,7 @@ func bookOf(tx Tx, merchant, id string) (first, mode string, err error) {
 	return first, mode, err
 }
 
-const insertPostingSQL = `INSERT INTO journal
+const insertPostingSQL = `INSERT INTO journal_postings
 	(entry_id, line, merchant_id, subscription_id, order_id, event_type, mode, account, currency, debit, credit,
 	 occurred_at, recorded_at, known_at, pos_commit, pos_prepare)
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)

@@ -1,7 +1,7 @@
 -- The merchants' books: one row per posting, its entry is the event that made it. Rows are inserted and never changed;
 -- within an entry, and so within each book (merchant, mode, currency), sum(debit) = sum(credit).
 -- "WHERE known_at <= t" is the table as it was known at t. Times are microseconds since 1970.
-CREATE TABLE IF NOT EXISTS journal (
+CREATE TABLE IF NOT EXISTS journal_postings (
     entry_id        text   NOT NULL, -- the event's id
     line            bigint NOT NULL, -- from 1
     merchant_id     text   NOT NULL,
@@ -22,12 +22,12 @@ CREATE TABLE IF NOT EXISTS journal (
 );
 
 -- One index per filter, each in the order of the list.
-CREATE INDEX IF NOT EXISTS journal_by_time         ON journal (merchant_id, occurred_at, pos_commit, pos_prepare, entry_id);
-CREATE INDEX IF NOT EXISTS journal_by_account      ON journal (merchant_id, account, occurred_at, pos_commit, pos_prepare, entry_id, line);
-CREATE INDEX IF NOT EXISTS journal_by_subscription ON journal (merchant_id, subscription_id, occurred_at, pos_commit, pos_prepare, entry_id);
-CREATE INDEX IF NOT EXISTS journal_by_order        ON journal (merchant_id, order_id, occurred_at, pos_commit, pos_prepare, entry_id) WHERE order_id <> 0;
+CREATE INDEX IF NOT EXISTS journal_by_time         ON journal_postings (merchant_id, occurred_at, pos_commit, pos_prepare, entry_id);
+CREATE INDEX IF NOT EXISTS journal_by_account      ON journal_postings (merchant_id, account, occurred_at, pos_commit, pos_prepare, entry_id, line);
+CREATE INDEX IF NOT EXISTS journal_by_subscription ON journal_postings (merchant_id, subscription_id, occurred_at, pos_commit, pos_prepare, entry_id);
+CREATE INDEX IF NOT EXISTS journal_by_order        ON journal_postings (merchant_id, order_id, occurred_at, pos_commit, pos_prepare, entry_id) WHERE order_id <> 0;
 -- For the last of them, up to which a statement is read.
-CREATE INDEX IF NOT EXISTS journal_by_position     ON journal (merchant_id, pos_commit, pos_prepare);
+CREATE INDEX IF NOT EXISTS journal_by_position     ON journal_postings (merchant_id, pos_commit, pos_prepare);
 
 -- What only the beginning of a subscription says: in which book it stands, and which connection is meant by an event
 -- that names none.

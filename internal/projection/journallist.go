@@ -45,7 +45,7 @@ func ListEntries(ctx context.Context, r Reader, f EntryFilter, p Page) ([]*ledge
 		}
 		query := `SELECT j.entry_id, j.occurred_at, j.pos_commit, j.pos_prepare, j.recorded_at, j.merchant_id, j.subscription_id,
 			j.event_type, j.mode, j.order_id, j.account, j.currency, j.debit, j.credit
-			FROM (SELECT DISTINCT occurred_at, pos_commit, pos_prepare, entry_id FROM journal ` + w.String() + `
+			FROM (SELECT DISTINCT occurred_at, pos_commit, pos_prepare, entry_id FROM journal_postings ` + w.String() + `
 				ORDER BY occurred_at, pos_commit, pos_prepare, entry_id LIMIT ` + w.arg(int64(limit)) + `) e
 			JOIN journal j ON j.entry_id = e.entry_id
 			ORDER BY j.occurred_at, j.pos_commit, j.pos_prepare, j.entry_id, j.line`
@@ -149,7 +149,7 @@ func TrialBalance(ctx context.Context, r Reader, f PeriodFilter) ([]*ledgerv1.Bo
 	w := whereBooks(f.MerchantID, f.AsOf)
 	w.between("occurred_at", f.OccurredFrom, f.OccurredTo)
 	rows, err := r.Query(ctx, `SELECT mode, currency, account, CAST(SUM(debit) AS bigint), CAST(SUM(credit) AS bigint)
-		FROM journal `+w.String()+` GROUP BY mode, currency, account`, w.args...)
+		FROM journal_postings `+w.String()+` GROUP BY mode, currency, account`, w.args...)
 	sums, err := collect(rows, err, func(row Row) (s accountSum, err error) {
 		var mode string
 		err = row.Scan(&mode, &s.currency, &s.account, &s.debits, &s.credits)
@@ -253,7 +253,7 @@ func (f StatementFilter) where(head [2]int64) *where {
 
 // open finds up to where a statement is read and what its account held before the period.
 func (f StatementFilter) open(ctx context.Context, r Reader) (k statementKey, err error) {
-	err = r.QueryRow(ctx, `SELECT pos_commit, pos_prepare FROM journal WHERE merchant_id = $1
+	err = r.QueryRow(ctx, `SELECT pos_commit, pos_prepare FROM journal_postings WHERE merchant_id = $1
 		ORDER BY pos_commit DESC, pos_prepare DESC LIMIT 1`, f.MerchantID).Scan(&k.Head[0], &k.Head[1])
 	if errors.Is(err, ErrNoRows) {
 		return k, nil
@@ -263,7 +263,7 @@ func (f StatementFilter) open(ctx context.Context, r Reader) (k statementKey, er
 	}
 	w := f.where(k.Head)
 	w.between("occurred_at", time.Time{}, f.OccurredFrom)
-	err = r.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(debit - credit), 0) AS bigint) FROM journal `+w.String(), w.args...).
+	err = r.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(debit - credit), 0) AS bigint) FROM journal_postings `+w.String(), w.args...).
 		Scan(&k.Opening)
 	k.Balance = k.Opening
 	return k, err
@@ -278,7 +278,7 @@ func (f StatementFilter) read(ctx context.Context, r Reader, from statementKey, 
 			from.At, from.Commit, from.Prepare, from.Entry, from.Line)
 	}
 	rows, err := r.Query(ctx, `SELECT entry_id, line, occurred_at, pos_commit, pos_prepare, event_type, subscription_id, order_id, debit, credit
-		FROM journal `+w.String()+` ORDER BY occurred_at, pos_commit, pos_prepare, entry_id, line LIMIT `+w.arg(int64(limit)), w.args...)
+		FROM journal_postings `+w.String()+` ORDER BY occurred_at, pos_commit, pos_prepare, entry_id, line LIMIT `+w.arg(int64(limit)), w.args...)
 	balance := from.Balance
 	return collect(rows, err, func(row Row) (statementRow, error) {
 		var (

@@ -217,7 +217,7 @@ const insertFactsSQL = `INSERT INTO subscription_facts
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 	ON CONFLICT (merchant_id, subscription_id) DO NOTHING`
 
-func insertFacts(tx Tx, merchant, id string, s beginning) error {
+func insertFacts(tx Tx, merchant, id string, s agreement) error {
 	terms := s.GetTerms()
 	_, err := tx.Exec(insertFactsSQL, merchant, id, s.GetBuyerId(), s.GetConnectionId(), word(modePrefix, s.GetMode()),
 		terms.GetProductId(), int64(terms.GetPricePoint()), s.GetExternalRef(), currencyOf(terms))

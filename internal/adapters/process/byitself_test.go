@@ -140,6 +140,7 @@ func TestRefundOfOursToldWithoutItsKey(t *testing.T) {
 			w.save(fmt.Sprintf(`{"id": "m1", "account": "acme.main", "type": "refund.made", "subscription": "s", "refund":
 				{"id": %q, "charge": %q, "status": "succeeded", "amount": {"currency_code": "USD", "minor_units": 40}}}`, r.ID, r.Charge))
 			w.wantEvents("s", 3, want...)
+			w.wantLookups(minutes(0)) // it is a hint
 			w.wantNothingWaits()
 		})
 	}

@@ -179,6 +179,22 @@ func TestChargeStoresTheMethod(t *testing.T) {
 	}
 }
 
+// The same if the charge was asked for before anybody got to storing.
+func TestDueChargeStoresTheMethod(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.bought("s")
+	w.clock.Set(begins.Add(10 * 24 * time.Hour))
+	w.replace("s", "tok_ok-ok", connection)
+	w.do("s", subscription.Wake{Now: w.clock.Now()})
+	w.run()
+	w.wantNoFailure()
+	w.wantEvents("s", 3, "payment_method_replaced", "payment_requested", "payment_succeeded")
+	if got := w.book(); got.stored() != 0 || got.captured() != 2 || w.state("s").Method == nil {
+		t.Errorf("stored %d, captured %d times, method %v; want 0, 2 and one", got.stored(), got.captured(), w.state("s").Method)
+	}
+}
+
 func TestStoringIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})

@@ -164,10 +164,10 @@ func TestTamperedRowsAreFound(t *testing.T) {
 		{"a notification that nobody asked for", "work", `UPDATE delivery_rows SET delivery_id = 'x' WHERE delivery_id = (SELECT min(delivery_id) FROM delivery_rows)`, "nothing asks for it"},
 		{"delivered without an event", "work", `UPDATE delivery_rows SET state = 'delivered' WHERE type = 'sale'`, "without an event"},
 		{"an order went through another connection", "views", `UPDATE order_rows SET connection_id = 'other' WHERE type = 'sale'`, "in the view and"},
-		{"a posting is missing", "views", `DELETE FROM journal WHERE account = 'tax_payable'`, "postings of"},
-		{"a posting is another", "views", `UPDATE journal SET debit = debit + 1, credit = credit - 1 WHERE account = 'sales'`, "in the journal and"},
-		{"a posting of another mode", "views", `UPDATE journal SET mode = 'live'`, "in the journal and"},
-		{"a posting that never was", "views", `UPDATE journal SET line = 77 WHERE account = 'sales'`, "which no event made"},
+		{"a posting is missing", "views", `DELETE FROM journal_postings WHERE account = 'tax_payable'`, "postings of"},
+		{"a posting is another", "views", `UPDATE journal_postings SET debit = debit + 1, credit = credit - 1 WHERE account = 'sales'`, "in the journal and"},
+		{"a posting of another mode", "views", `UPDATE journal_postings SET mode = 'live'`, "in the journal and"},
+		{"a posting that never was", "views", `UPDATE journal_postings SET line = 77 WHERE account = 'sales'`, "which no event made"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -116,7 +116,7 @@ func (b *books) finish(r *Report) {
 func checkJournal(ctx context.Context, r *Report, h *history, views projection.Reader) error {
 	seen := 0
 	err := each(ctx, views, `SELECT entry_id, line, merchant_id, subscription_id, event_type, mode, account, currency, order_id, debit, credit
-		FROM journal`, func(scan func(...any) error) error {
+		FROM journal_postings`, func(scan func(...any) error) error {
 		var at line
 		var got posting
 		err := scan(&at.entry, &at.line, &got.merchant, &got.subscription, &got.event, &got.mode, &got.account, &got.currency,
