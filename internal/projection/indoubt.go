@@ -18,7 +18,7 @@ var inDoubtSchema string
 func InDoubt() Projection {
 	return Projection{
 		Name:       "in_doubt",
-		Version:    1,
+		Version:    2,
 		Categories: []string{subscriptions},
 		Schema:     inDoubtSchema,
 		Tables:     []string{"open_intents"},
@@ -92,7 +92,8 @@ func (i intents) attempt(e *ledgerv1.Event) (done bool, err error) {
 	case *ledgerv1.Event_SubscriptionCancelled:
 		return true, i.withdraw(anyAttempt, 1, "the subscription ended before the outcome was known")
 	case *ledgerv1.Event_SubscriptionPaused:
-		return true, i.withdraw(anyAttempt, 1, "the subscription was paused before the outcome was known")
+		// What was sent is still settled.
+		return true, i.withdraw(anyAttempt+" AND sent = 0", 1, "the subscription was paused before the outcome was known")
 	}
 	return false, nil
 }
@@ -140,8 +141,8 @@ type intents struct {
 // open notes an intent: it may be sent from now on.
 func (i intents) open(intent string, number, attempt uint32, refund string, parent int64) error {
 	_, err := i.tx.Exec(`INSERT INTO open_intents
-		(merchant_id, subscription_id, intent, pay_number, attempt, refund_id, parent_id, withdrawn, doubt_since, why)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, NULL, '')
+		(merchant_id, subscription_id, intent, pay_number, attempt, refund_id, parent_id, sent, withdrawn, doubt_since, why)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, NULL, '')
 		ON CONFLICT (merchant_id, subscription_id, intent) DO NOTHING`,
 		i.merchant, i.subscription, intent, int64(number), int64(attempt), refund, parent)
 	return err
@@ -149,7 +150,7 @@ func (i intents) open(intent string, number, attempt uint32, refund string, pare
 
 // unknown puts an intent in doubt. One that was withdrawn has been in doubt since then.
 func (i intents) unknown(intent, why string) error {
-	n, err := i.tx.Exec(`UPDATE open_intents SET doubt_since = COALESCE(doubt_since, $4), why = $5
+	n, err := i.tx.Exec(`UPDATE open_intents SET sent = 1, doubt_since = COALESCE(doubt_since, $4), why = $5
 		WHERE merchant_id = $1 AND subscription_id = $2 AND intent = $3`,
 		i.merchant, i.subscription, intent, i.known, why)
 	if err == nil && n == 0 {
@@ -160,8 +161,9 @@ func (i intents) unknown(intent, why string) error {
 
 // pending ends the doubt about an intent, but not the wait for its outcome. One that was withdrawn stays in doubt.
 func (i intents) pending(intent string) error {
-	_, err := i.tx.Exec(`UPDATE open_intents SET doubt_since = NULL, why = ''
-		WHERE merchant_id = $1 AND subscription_id = $2 AND intent = $3 AND withdrawn = 0`,
+	_, err := i.tx.Exec(`UPDATE open_intents SET sent = 1,
+			doubt_since = CASE WHEN withdrawn = 0 THEN NULL ELSE doubt_since END, why = CASE WHEN withdrawn = 0 THEN '' ELSE why END
+		WHERE merchant_id = $1 AND subscription_id = $2 AND intent = $3`,
 		i.merchant, i.subscription, intent)
 	return err
 }

@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS open_intents (
     attempt         bigint NOT NULL, -- 0 for a refund
     refund_id       text   NOT NULL, -- '' for an attempt
     parent_id       bigint NOT NULL, -- the order that is refunded; 0 for an attempt
+    sent            bigint NOT NULL, -- 1: it was heard of as pending or unknown, and so it went out, or may have
     withdrawn       bigint NOT NULL, -- 1: not sent any more, but an earlier run may have sent it
     doubt_since     bigint,
     why             text   NOT NULL,

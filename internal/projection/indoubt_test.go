@@ -61,6 +61,8 @@ func TestInDoubt(t *testing.T) {
 		{"cancelled, then found", asked().at(2, cancelled(0)).at(3, late(10001, 1, 1)), []string{}},
 		{"paused while asked for", asked().at(2, paused()), []string{"s1 1.1 since 12:02: the subscription was paused before the outcome was known"}},
 		{"paused, then found", asked().at(2, paused()).at(3, succeeded(10001, 1, 1, 0)), []string{}},
+		{"paused while pending", asked().at(2, pending(1, 1)).at(3, paused()), []string{}},
+		{"paused while unknown, then pending", asked().at(2, unknown(1, 1)).at(3, paused()).at(4, pending(1, 1)), []string{}},
 		{"paused, a refund open", sold().at(3, refundRequested("a", 10001, 4700)).at(4, paused()), []string{}},
 		{"the gateway charged by itself", asked().at(2, observed(10001, 1)), []string{"s1 1.1 since 12:02: the gateway took this payment by itself"}},
 		{"the gateway charged another number", sold().at(3, requested(2, 1, 0)).at(4, observed(10002, 3)), []string{}},

@@ -42,8 +42,10 @@ func applyPayNumber(tx Tx, known time.Time, e event.Recorded) error {
 		return v.observed(k.PaymentObserved.GetPayNumber(), paid(e.Event, k.PaymentObserved))
 	case *ledgerv1.Event_PaymentRescheduled:
 		return v.rescheduled(k.PaymentRescheduled.GetNextDue())
-	case *ledgerv1.Event_SubscriptionPaused, *ledgerv1.Event_SubscriptionCancelled:
-		return v.withdrawn()
+	case *ledgerv1.Event_SubscriptionPaused:
+		return v.withdrawn("state = 'requested'") // what was sent is still settled
+	case *ledgerv1.Event_SubscriptionCancelled:
+		return v.withdrawn("state IN ('requested', 'pending')")
 	case *ledgerv1.Event_SubscriptionResumed:
 		return v.resumed(k.SubscriptionResumed.GetNextDue(), k.SubscriptionResumed.GetNextAttemptAt())
 	case *ledgerv1.Event_SubscriptionStarted,
@@ -193,13 +195,13 @@ func (v versions) insert(number uint32, c change) error {
 }
 
 // withdrawn ends what the open pay number was waiting for, as a cancellation and a pause do: there is no next attempt,
-// and what an attempt that was asked for did is for a look-up to find out.
-func (v versions) withdrawn() error {
+// and what became of an attempt that is withdrawn is for a look-up to find out.
+func (v versions) withdrawn(attempt string) error {
 	var number int64
 	var state, code string
 	err := v.tx.QueryRow(`SELECT pay_number, state, decline_code FROM pay_number_versions
 		WHERE merchant_id = $1 AND subscription_id = $2 AND known_to IS NULL
-			AND (state IN ('requested', 'pending') OR next_attempt_at IS NOT NULL)
+			AND (`+attempt+` OR next_attempt_at IS NOT NULL)
 		ORDER BY pay_number DESC LIMIT 1`, v.merchant, v.subscription).Scan(&number, &state, &code)
 	if errors.Is(err, ErrNoRows) {
 		return nil
@@ -207,24 +209,32 @@ func (v versions) withdrawn() error {
 	if err != nil {
 		return err
 	}
-	c := change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_IN_DOUBT}
-	if state == word(payNumberStatePrefix, ledgerv1.PayNumberState_PAY_NUMBER_STATE_DECLINED) {
-		c = change{state: ledgerv1.PayNumberState_PAY_NUMBER_STATE_DECLINED, declineCode: code}
+	c := change{state: payNumberState(state), declineCode: code}
+	if c.state == ledgerv1.PayNumberState_PAY_NUMBER_STATE_REQUESTED || c.state == ledgerv1.PayNumberState_PAY_NUMBER_STATE_PENDING {
+		c.state = ledgerv1.PayNumberState_PAY_NUMBER_STATE_IN_DOUBT
 	}
 	return v.change(uint32(number), c)
 }
 
-// resumed lets the open pay number wait for its next attempt again. One that has no row yet is not open for the view.
-func (v versions) resumed(due, next *timestamppb.Timestamp) error {
-	return v.wait("state IN ('declined', 'not_charged')", due, next)
+func payNumberState(stored string) ledgerv1.PayNumberState {
+	return ledgerv1.PayNumberState(value(ledgerv1.PayNumberState_value, payNumberStatePrefix, stored))
 }
 
-// rescheduled moves the next attempt of the open pay number, if the ledger makes one.
+// idle is an open pay number without an open attempt. One that was never asked for has no row.
+const idle = "state IN ('declined', 'not_charged')"
+
+// resumed lets the open pay number wait for its next attempt again.
+func (v versions) resumed(due, next *timestamppb.Timestamp) error { return v.wait(idle, due, next) }
+
+// rescheduled moves the open pay number, and its next attempt if there is one.
 func (v versions) rescheduled(due *timestamppb.Timestamp) error {
 	if due == nil {
 		return nil // only the anchor moved
 	}
-	return v.wait("next_attempt_at IS NOT NULL", due, due)
+	if err := v.wait(idle+" AND next_attempt_at IS NOT NULL", due, due); err != nil {
+		return err
+	}
+	return v.wait(idle+" AND next_attempt_at IS NULL", due, nil)
 }
 
 // wait says when the open pay number is due and when it is tried next. Its state stays as it is.
@@ -241,7 +251,7 @@ func (v versions) wait(which string, due, next *timestamppb.Timestamp) error {
 		return err
 	}
 	return v.change(uint32(number), change{
-		state:       ledgerv1.PayNumberState(value(ledgerv1.PayNumberState_value, payNumberStatePrefix, state)),
+		state:       payNumberState(state),
 		declineCode: code,
 		due:         due,
 		nextAttempt: next,

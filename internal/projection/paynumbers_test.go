@@ -91,6 +91,9 @@ func TestPayNumbers(t *testing.T) {
 			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:09"}},
 		{"paused while asked for, resumed", sold().at(3, requested(2, 1, 0)).at(4, paused()).at(5, resumed(30, 30)),
 			[]string{one, "2 in_doubt attempts 1 reattempt 0"}},
+		{"paused while pending", sold().at(3, requested(2, 1, 0), pending(2, 1)).at(4, paused()), []string{one, "2 pending attempts 1 reattempt 0"}},
+		{"paused while asked for, never charged, resumed", sold().at(3, requested(2, 1, 0)).at(4, paused()).at(5, notCharged(2, 1)).at(6, resumed(30, 30)),
+			[]string{one, "2 not_charged attempts 1 reattempt 0 next 12:30"}},
 		{"paused between payments, resumed", sold().at(3, paused()).at(4, resumed(30, 30)), []string{one}},
 		{"past due, rescheduled", sold().at(3, requested(2, 1, 0)).at(4, declined(10002, 2, 1, 0, 6)).at(5, rescheduled(20)),
 			[]string{one, "2 declined attempts 1 reattempt 0 code no_funds next 12:20"}},
@@ -134,8 +137,8 @@ func TestPayNumberMoves(t *testing.T) {
 	t.Parallel()
 	v := newViews(t, projection.PayNumbers())
 	v.apply(newPast("s1").at(1, started(), requested(1, 1, 0)).at(2, declined(10001, 1, 1, 0, 6)).
-		at(3, rescheduled(20)).at(4, paused()).at(5, resumed(40, 5)).events...)
-	for _, c := range []struct{ at, due, next int }{{2, 1, 6}, {3, 20, 20}, {4, 20, 0}, {5, 40, 5}} {
+		at(3, rescheduled(20)).at(4, paused()).at(5, rescheduled(30)).at(6, resumed(40, 6)).events...)
+	for _, c := range []struct{ at, due, next int }{{2, 1, 6}, {3, 20, 20}, {4, 20, 0}, {5, 30, 0}, {6, 40, 6}} {
 		list, _, err := projection.ListPayNumbers(context.Background(), v.store,
 			projection.PayNumberFilter{MerchantID: "acme", AsOf: minute(c.at)}, projection.Page{})
 		if err != nil || len(list) != 1 {

@@ -22,7 +22,7 @@ func (s *orders) GetOrder(ctx context.Context, r *ledgerv1.GetOrderRequest) (*le
 	if err := s.reach(ctx, projection.Orders().Name, r.GetMinPosition()); err != nil {
 		return nil, err
 	}
-	return projection.GetOrder(ctx, s.Views, r.GetMerchantId(), r.GetOrderId())
+	return projection.GetOrder(ctx, s.Views, r.GetMerchantId(), r.GetOrderId(), time.Time{})
 }
 
 // ListOrders implements ledgerv1.OrderServiceServer.
