@@ -47,7 +47,7 @@ func ListEntries(ctx context.Context, r Reader, f EntryFilter, p Page) ([]*ledge
 			j.event_type, j.mode, j.order_id, j.account, j.currency, j.debit, j.credit
 			FROM (SELECT DISTINCT occurred_at, pos_commit, pos_prepare, entry_id FROM journal_postings ` + w.String() + `
 				ORDER BY occurred_at, pos_commit, pos_prepare, entry_id LIMIT ` + w.arg(int64(limit)) + `) e
-			JOIN journal j ON j.entry_id = e.entry_id
+			JOIN journal_postings j ON j.entry_id = e.entry_id
 			ORDER BY j.occurred_at, j.pos_commit, j.pos_prepare, j.entry_id, j.line`
 		rows, err := r.Query(ctx, query, w.args...)
 		lines, err := collect(rows, err, scanEntryLine)

@@ -192,7 +192,7 @@ func TestOrdersViewAgreesWithTheAPI(t *testing.T) {
 	w.apply(allHistories(t)...)
 	view, _ := projection.Find(allViews(), "orders")
 	for _, row := range w.query(columnNames(view), "SELECT * FROM orders") {
-		o, err := projection.GetOrder(t.Context(), w.store, row["merchant_id"].(string), row["order_id"].(int64))
+		o, err := projection.GetOrder(t.Context(), w.store, row["merchant_id"].(string), row["order_id"].(int64), time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,10 +6,11 @@ import (
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
-// asked is the attempt or the refund that a command asked a gateway for.
+// asked is the attempt, the refund or the new method that a command asked a gateway for.
 type asked struct {
 	payNumber, attempt uint32
 	refund             string
+	method             uint32 // the replacement that is to be stored; else 0
 	free               int64 // the order of a payment of 0 that asked nobody; else 0
 }
 
@@ -21,6 +22,10 @@ func askedOf(events []event.Recorded) (asked, bool) {
 			return asked{payNumber: k.PaymentRequested.GetPayNumber(), attempt: k.PaymentRequested.GetAttempt()}, true
 		case *ledgerv1.Event_RefundRequested:
 			return asked{payNumber: k.RefundRequested.GetPayNumber(), refund: k.RefundRequested.GetRefundId()}, true
+		case *ledgerv1.Event_PaymentMethodReplaced:
+			if r := k.PaymentMethodReplaced; !r.GetCharged() {
+				return asked{method: r.GetReplacement()}, true
+			}
 		case *ledgerv1.Event_PaymentSucceeded:
 			p := k.PaymentSucceeded
 			return asked{payNumber: p.GetPayNumber(), attempt: p.GetAttempt(), free: p.GetOrderId()}, true
@@ -38,6 +43,9 @@ func (a asked) answered(s subscription.State) bool {
 func (a asked) outcome(s subscription.State) *ledgerv1.Outcome {
 	if a.refund != "" {
 		return a.refundOutcome(s)
+	}
+	if a.method != 0 {
+		return a.methodOutcome(s)
 	}
 	o := &ledgerv1.Outcome{Status: ledgerv1.Outcome_STATUS_REQUESTED, PayNumber: a.payNumber, Attempt: a.attempt}
 	t, ok := s.FindAttempt(a.payNumber, a.attempt)
@@ -74,6 +82,19 @@ func attemptStatus(s subscription.AttemptStatus) ledgerv1.Outcome_Status {
 		return ledgerv1.Outcome_STATUS_FAILED // money moved, but it is not this payment's
 	}
 	return ledgerv1.Outcome_STATUS_UNSPECIFIED
+}
+
+// methodOutcome tells whether the gateway took a method. One that another has replaced before it was stored is given up.
+func (a asked) methodOutcome(s subscription.State) *ledgerv1.Outcome {
+	switch {
+	case s.Refused.GetReplacement() == a.method:
+		return &ledgerv1.Outcome{Status: ledgerv1.Outcome_STATUS_FAILED, DeclineCode: s.Refused.GetCode()}
+	case s.Replaced > a.method:
+		return &ledgerv1.Outcome{Status: ledgerv1.Outcome_STATUS_FAILED}
+	case s.Method == nil:
+		return &ledgerv1.Outcome{Status: ledgerv1.Outcome_STATUS_REQUESTED}
+	}
+	return &ledgerv1.Outcome{Status: ledgerv1.Outcome_STATUS_SUCCEEDED}
 }
 
 func (a asked) refundOutcome(s subscription.State) *ledgerv1.Outcome {

@@ -126,7 +126,16 @@ func reasonsIn(tree fs.FS) (map[string][]use, error) {
 		if err != nil {
 			return err
 		}
-		collect(fset, file, found)
+		uses := map[string][]use{}
+		collect(fset, file, uses)
+		for reason, at := range uses {
+			if strings.HasPrefix(name, "cmd/") { // the program itself answers nobody: it ends
+				for i := range at {
+					at[i].given = nil
+				}
+			}
+			found[reason] = append(found[reason], at...)
+		}
 		return nil
 	})
 	return found, err

@@ -94,13 +94,20 @@ func TestReplayAnswersAgainAndDoesNothing(t *testing.T) {
 	}
 }
 
+// derived is a start of a buyer of its own that leaves the subscription's id to the ledger.
+func derived(buyer string) *ledgerv1.StartRequest {
+	r := startRequest(buyer, "tok_ok")
+	r.SubscriptionId = ""
+	return r
+}
+
 func TestDerivedIdsFollowFromTheRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ids := map[string]bool{}
 	for _, request := range []string{"r1", "r1", "r2"} {
 		var got ledgerv1.CommandResponse
-		w.must(startMethod, &ledgerv1.StartSubscriptionRequest{MerchantId: "acme", RequestId: request, Start: startRequest("", "tok_ok")}, &got)
+		w.must(startMethod, &ledgerv1.StartSubscriptionRequest{MerchantId: "acme", RequestId: request, Start: derived(request)}, &got)
 		ids[got.Subscription.SubscriptionId] = true
 	}
 	if len(ids) != 2 {

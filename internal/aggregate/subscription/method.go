@@ -116,7 +116,7 @@ func (s State) paymentMethodRefused(e *ledgerv1.PaymentMethodRefused) State {
 	if s.Before == nil || e.Replacement != s.Replaced {
 		return s
 	}
-	s.Way, s.Before = *s.Before, nil
+	s.Way, s.Before, s.Refused = *s.Before, nil, e
 	if s.life() == PastDue && s.Stopped {
 		s.NextAttempt = time.Time{} // it was stopped before, and nothing has come in its place
 	}

@@ -169,7 +169,7 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 		c.Key = s.Attempts[i].Key
 	}
 	if c.Connection == "" {
-		c.Connection = s.Started.ConnectionId
+		c.Connection = s.Started.GetConnectionId()
 	}
 	s = s.withAttempt(i, func(a *Attempt) {
 		a.Status, a.OrderID, a.Reference, a.NextAction = AttemptSucceeded, c.OrderID, c.Reference, nil

@@ -26,7 +26,7 @@ func Summary(s subscription.State, created time.Time) *ledgerv1.SubscriptionSumm
 		BuyerId:        st.GetBuyerId(),
 		Email:          strings.ToLower(s.Buyer.GetEmail()),
 		ExternalRef:    st.GetExternalRef(),
-		ConnectionId:   st.GetConnectionId(),
+		ConnectionId:   s.Connection.ID,
 		Mode:           st.GetMode(),
 		ProductId:      s.Terms().GetProductId(),
 		ProductName:    s.Terms().GetProductName(),
@@ -42,12 +42,19 @@ func Summary(s subscription.State, created time.Time) *ledgerv1.SubscriptionSumm
 		InDoubt:        s.InDoubt(),
 		Disputed:       s.Disputed(),
 		AmountMismatch: s.Mismatch,
-		ChargedBy:      ledgerv1.ChargedBy_CHARGED_BY_LEDGER,
-		NextAmount:     nextAmount(s),
+		ChargedBy:      chargedBy(s),
+		NextAmount:     s.NextAmounts().GetFull(),
 		DeclineCode:    declineCode(s),
 		CreatedAt:      timestamp(created),
 		StartedAt:      timestamp(s.StartedAt),
 	}
+}
+
+func chargedBy(s subscription.State) ledgerv1.ChargedBy {
+	if s.ByGateway() {
+		return ledgerv1.ChargedBy_CHARGED_BY_GATEWAY
+	}
+	return ledgerv1.ChargedBy_CHARGED_BY_LEDGER
 }
 
 func timestamp(t time.Time) *timestamppb.Timestamp {
@@ -55,27 +62,6 @@ func timestamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
-}
-
-// nextAmount is what the next payment asks for: as much as its last attempt, if there was one, else what the terms say.
-func nextAmount(s subscription.State) *ledgerv1.Money {
-	if s.Ended() {
-		return nil
-	}
-	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
-		return s.Attempts[n-1].Amounts.GetFull()
-	}
-	t, regular := s.Terms(), s.Paid+1
-	if t.GetInitial() != nil {
-		regular--
-	}
-	switch {
-	case regular == 0:
-		return t.GetInitial().GetAmounts().GetFull()
-	case regular <= t.GetIntroductory().GetPayments():
-		return t.GetIntroductory().GetAmounts().GetFull()
-	}
-	return t.GetRegular().GetFull()
 }
 
 // declineCode is why the open pay number was declined last; empty if it was not.
