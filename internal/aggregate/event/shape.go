@@ -13,12 +13,11 @@ import (
 // what protojson writes, without white space (a test compares them), and takes a fifth of its time.
 
 // mayBeUnset lists the enum fields whose zero value says something: a one-time price has no period, only recurring
-// installments have a frequency, and a withdrawal from before there were policies names none. Every other enum must be set to be stored, for a reader could not tell
-// "unspecified" from a value that he does not know.
+// installments have a frequency, and a withdrawal from before there were policies names none. Every other enum must
+// be set to be stored, for a reader could not tell "unspecified" from a value that he does not know.
 var mayBeUnset = map[protoreflect.FullName]bool{
-	"ledger.v1.Terms.period":    true,
-	"ledger.v1.Terms.frequency": true,
-
+	"ledger.v1.Terms.period":                 true,
+	"ledger.v1.Terms.frequency":              true,
 	"ledger.v1.DisputeFundsWithdrawn.policy": true,
 }
 
