@@ -54,7 +54,7 @@ func toBeStored(s subscription.State, r *ledgerv1.PaymentMethodReplaced) bool {
 		return false
 	}
 	return !slices.ContainsFunc(s.Attempts, func(a *subscription.Attempt) bool {
-		return a.Replaced == r.Replacement && a.Method == nil
+		return a.Replacement == r.Replacement && a.Method == nil
 	})
 }
 

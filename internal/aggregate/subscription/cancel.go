@@ -78,12 +78,12 @@ func (d *decision) cancel(reason ledgerv1.CancelReason) {
 	if len(d.Charges) > 0 || d.Import != nil {
 		order = d.nextOrder()
 	}
-	method := d.Method
-	if method == nil && d.Before != nil {
-		method = d.Before.Method // what replaced it was never stored
+	way := d.Way
+	if way.Method == nil && d.Before != nil {
+		way = *d.Before // what replaced it was never stored
 	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionCancelled{SubscriptionCancelled: &ledgerv1.SubscriptionCancelled{
-		OrderId: order, OriginalOrderId: d.original(order), Reason: reason, Method: method, ConnectionId: d.Connection.ID,
+		OrderId: order, OriginalOrderId: d.original(order), Reason: reason, Method: way.Method, ConnectionId: way.Connection.ID,
 	}}})
 }
 
@@ -125,11 +125,12 @@ func (c LoseAgreement) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, err
 	}
 	d := s.decide(c.Now, time.Time{})
-	if a, ok := s.FindAttempt(c.Number, c.Attempt); ok && a.Open() {
+	a, told := s.FindAttempt(c.Number, c.Attempt)
+	if told && a.Open() {
 		d.clear(a, "agreement_lost")
 	}
-	if s.Ended() {
-		return d.done()
+	if s.Ended() || told && a.Replacement != s.Replacement {
+		return d.done() // nothing is charged by that agreement any more
 	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_AgreementLost{AgreementLost: &ledgerv1.AgreementLost{Code: c.Code, Message: c.Message}}})
 	if !d.Ended() {

@@ -1,6 +1,7 @@
 package subscription
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -46,7 +47,7 @@ func (c ChangeTerms) Decide(s State) ([]*ledgerv1.Event, error) {
 	if n := total(s.Terms()); n > 0 && regular(s.Terms(), from) > n {
 		return nil, aggregate.Refuse("NO_PAYMENT_LEFT", "no payment follows that could ask for other amounts")
 	}
-	if proto.Equal(want, s.amounts(from)) && s.Terms().Introductory == nil {
+	if proto.Equal(want, s.amounts(from)) && proto.Equal(want, s.amounts(math.MaxUint32)) { // no coupon runs out either
 		return nil, aggregate.Refuse("UNCHANGED", "these are the amounts already")
 	}
 	d := s.decide(c.Now, time.Time{})

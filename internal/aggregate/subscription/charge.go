@@ -106,7 +106,7 @@ const (
 func (s State) capped(now time.Time) bool {
 	n := 0
 	for i := len(s.Attempts) - 1; i >= 0 && now.Sub(s.Attempts[i].RequestedAt) < triesWithin; i-- {
-		if a := s.Attempts[i]; a.Status == AttemptDeclined && a.Replaced == s.Replaced {
+		if a := s.Attempts[i]; a.Status == AttemptDeclined && a.Replacement == s.Replacement {
 			n++
 		}
 	}
@@ -173,7 +173,7 @@ func (s State) paymentRequested(m *ledgerv1.Metadata, e *ledgerv1.PaymentRequest
 	s.Attempts = added(s.Attempts, Attempt{
 		Number: e.PayNumber, Attempt: e.Attempt, Reattempt: e.Reattempt,
 		Amounts: e.Amounts, Due: instant(e.Due), Key: e.Key, RequestedAt: at,
-		Method: e.Method, Token: s.Token, Connection: e.ConnectionId, Replaced: s.Replaced,
+		Method: e.Method, Token: s.Token, Connection: e.ConnectionId, Replacement: s.Replacement,
 	})
 	if s.FirstAttemptAt.IsZero() {
 		s.FirstAttemptAt, s.DunningDays = at, e.DunningDays

@@ -255,7 +255,7 @@ func TestPaymentIsRemembered(t *testing.T) {
 		t.Fatal("the charge is not found by its order")
 	}
 	equal(t, "charge", ch, &subscription.Charge{
-		OrderID: orders + 2, Number: 2, Attempt: 1, Key: a.Key, Amounts: price(4700), Reference: "ch_2", At: feb.Add(time.Second),
+		OrderID: orders + 2, Number: 2, Attempt: 1, Key: a.Key, Connection: "main", Amounts: price(4700), Reference: "ch_2", At: feb.Add(time.Second),
 		Refunded: price(0), ChargedBack: price(0),
 	})
 	equal(t, "last order", l.state.LastOrder(), int64(orders+2))

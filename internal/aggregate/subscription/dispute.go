@@ -137,7 +137,8 @@ func (d *decision) withdraw(c Chargeback, known *Dispute, ch *Charge) error {
 		PayNumber: ch.Number, Amounts: parts, Fee: c.Fee, Reason: c.Reason, OverReturned: amount.MinorUnits > left.Full.MinorUnits,
 		ConnectionId: ch.Connection, Policy: c.policy(), Excess: excess(amount, left.Full),
 	}}})
-	if c.policy() == cancels && !d.Ended() {
+	lost := known.Closed && known.Outcome == ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_LOST // told in another order
+	if (c.policy() == cancels || c.policy() == holds && lost) && !d.Ended() {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_CHARGEBACK)
 	}
 	return nil
@@ -232,10 +233,14 @@ func (s State) disputeFundsReinstated(e *ledgerv1.DisputeFundsReinstated) State 
 	return s
 }
 
-func (s State) disputeClosed(e *ledgerv1.DisputeClosed) State {
+func (s State) disputeClosed(m *ledgerv1.Metadata, e *ledgerv1.DisputeClosed) State {
+	held := s.Held()
 	if s.dispute(e.DisputeId) < 0 {
 		s = s.disputed(Dispute{ID: e.DisputeId, Parent: e.ParentOrderId})
 	}
 	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) { d.Closed, d.Outcome = true, e.Outcome })
+	if held && !s.Held() && s.life() == PastDue && !s.Stopped && s.NextAttempt.IsZero() {
+		s.NextAttempt = instant(m.RecordedAt) // its days passed while it was held
+	}
 	return s
 }

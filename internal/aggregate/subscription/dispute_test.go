@@ -50,7 +50,7 @@ func opened(id string, inquiry bool) *ledgerv1.Event {
 func withdrawn(order int64, id string, minor int64, over bool) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsWithdrawn{DisputeFundsWithdrawn: &ledgerv1.DisputeFundsWithdrawn{
 		OrderId: orders + order, DisputeId: id, ParentOrderId: orders + 1, OriginalOrderId: orders + 1, PayNumber: 1,
-		Amounts: price(minor), Reason: "fraudulent", OverReturned: over,
+		Amounts: price(minor), Reason: "fraudulent", OverReturned: over, Policy: ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL,
 	}}}
 }
 
@@ -140,7 +140,8 @@ func TestDisputeIsRemembered(t *testing.T) {
 	equal(t, "fee", got[0].GetDisputeFundsWithdrawn().Fee, usd(1500))
 	equal(t, "occurred", got[0].Metadata.OccurredAt.AsTime(), at1)
 	equal(t, "charged back", l.state.Charges[0].ChargedBack, price(1000))
-	equal(t, "dispute", l.state.Disputes[0], &subscription.Dispute{ID: "d1", Parent: orders + 1, Number: 1, Amount: usd(4700), Withdrawn: price(1000)})
+	equal(t, "dispute", l.state.Disputes[0], &subscription.Dispute{ID: "d1", Parent: orders + 1, Number: 1, Amount: usd(4700), Withdrawn: price(1000),
+		Policy: ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL})
 	l.do(giveBack("d1"))
 	equal(t, "charged back, then reinstated", l.state.Charges[0].ChargedBack, price(0))
 	equal(t, "disputed until it is closed", l.state.Disputed(), true)

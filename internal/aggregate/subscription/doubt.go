@@ -121,11 +121,16 @@ func (d *decision) clear(a *Attempt, proof string) {
 
 func (s State) paymentNotCharged(m *ledgerv1.Metadata, e *ledgerv1.PaymentNotCharged) State {
 	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Status = AttemptNotCharged })
+	return s.notPaid(instant(m.RecordedAt), e.PayNumber)
+}
+
+// notPaid goes on after an attempt surely paid nothing: its number is tried again at once. A first payment fails.
+func (s State) notPaid(now time.Time, number uint32) State {
 	switch {
 	case s.Status == Pending:
 		s.Status = Failed // absence allows no second first payment
-	case !s.Ended() && e.PayNumber > s.Paid:
-		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
+	case !s.Ended() && number > s.Paid && !s.Stopped:
+		s.NextAttempt = s.nextAttempt(now)
 	}
 	return s
 }

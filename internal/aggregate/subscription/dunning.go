@@ -49,7 +49,7 @@ func (d *decision) step() uint32 {
 	}
 	before := d.Attempts[len(d.Attempts)-1]
 	last := before.Reattempt
-	again := before.Status == AttemptNotCharged || before.Status == AttemptMismatched || before.Replaced != d.Replaced
+	again := before.Status == AttemptNotCharged || before.Status == AttemptMismatched || before.Replacement != d.Replacement
 	if again || d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt) {
 		return last
 	}
@@ -68,6 +68,19 @@ func (d *decision) nextStep(reattempt uint32) time.Time {
 		if uint32(i+1) > reattempt && at.After(d.now) {
 			return at
 		}
+	}
+	return time.Time{}
+}
+
+// untried is the first day of a re-attempt that was not made, whether it has passed or not; zero if none is left. What
+// was not charged, or never asked for, is tried when it was meant to be.
+func (s State) untried() time.Time {
+	last, ok := s.lastTry()
+	if !ok || last.Status != AttemptDeclined {
+		return s.NextAttempt
+	}
+	if at := s.reattempts(); int(last.Reattempt) < len(at) {
+		return at[last.Reattempt]
 	}
 	return time.Time{}
 }
@@ -111,16 +124,15 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	if c.Expired || c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_UNSPECIFIED {
 		c.Category = ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
 	}
-	retry := c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT && !c.StopOrder
 	next := time.Time{}
-	if retry {
+	switch {
+	case c.StopOrder || d.Stopped:
+	case d.Replacement > a.Replacement:
+		next = d.nextAttempt(d.now) // the buyer has given another method since: that one is charged at once
+	case c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT:
 		next = d.nextAttempt(d.nextStep(a.Reattempt))
 	}
-	replaced := a.Replaced != d.Replaced
-	if replaced && !c.StopOrder {
-		next = d.nextAttempt(d.now) // the buyer has given another method since: that one is charged at once
-	}
-	over := !d.now.Before(d.windowEnd()) && !replaced && d.Status != Paused
+	over := next.IsZero() && !d.now.Before(d.windowEnd()) && d.Status != Paused && !d.Held()
 	d.decline(a, c, next)
 	if c.StopOrder || over {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
@@ -150,7 +162,7 @@ func (s State) paymentDeclined(e *ledgerv1.PaymentDeclined) State {
 		return s
 	}
 	s.NextAttempt = instant(e.NextAttemptAt)
-	if i < 0 || s.Attempts[i].Replaced == s.Replaced {
+	if i < 0 || s.Attempts[i].Replacement == s.Replacement {
 		s.Stopped = e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
 	}
 	return s.inLife(PastDue)

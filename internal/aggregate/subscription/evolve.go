@@ -74,7 +74,7 @@ func Evolve(s State, e *ledgerv1.Event) State {
 	case *ledgerv1.Event_DisputeFundsReinstated:
 		return s.disputeFundsReinstated(k.DisputeFundsReinstated)
 	case *ledgerv1.Event_DisputeClosed:
-		return s.disputeClosed(k.DisputeClosed)
+		return s.disputeClosed(e.Metadata, k.DisputeClosed)
 	case *ledgerv1.Event_AgreementLost:
 		s.Stopped = true
 		return s

@@ -29,6 +29,9 @@ const (
 	importPaused   = ledgerv1.ImportState_IMPORT_STATE_PAUSED
 )
 
+// maxPaid is how many payments may have been made elsewhere: weekly ones of almost two hundred years.
+const maxPaid = 9999
+
 // Decide implements aggregate.Command.
 func (c Import) Decide(s State) ([]*ledgerv1.Event, error) {
 	if s.Exists() {
@@ -102,16 +105,31 @@ func (c Import) checkProgress(t *ledgerv1.Terms) error {
 		return aggregate.InvalidField("import.state", "IMPORT_STATE_INVALID", "what the gateway charges is TRIALING or ACTIVE here")
 	case r.PaidNumber == 0:
 		return aggregate.InvalidField("import.paid_number", "PAID_NUMBER_RANGE", "at least the first payment is made; start what is not")
+	case r.PaidNumber > maxPaid:
+		return aggregate.InvalidField("import.paid_number", "PAID_NUMBER_RANGE", "at most %d", maxPaid)
 	case total(t) > 0 && regular(t, r.PaidNumber) >= total(t):
 		return aggregate.InvalidField("import.paid_number", "PAID_NUMBER_RANGE", "no payment would be left")
 	case r.NextDueAt == nil:
 		return aggregate.InvalidField("import.next_due_at", "NEXT_DUE_REQUIRED", "say when the next payment is due")
 	case instant(r.NextDueAt).After(now.Add(maxAhead)):
 		return aggregate.InvalidField("import.next_due_at", "DUE_RANGE", "at most ten years ahead")
+	case r.State == importPastDue && instant(r.NextDueAt).After(now):
+		return aggregate.InvalidField("import.next_due_at", "DUE_RANGE", "what is past due was due before now")
+	case !onGrid(t, instant(micros(r.AnchorAt)), instant(micros(r.NextDueAt))):
+		return aggregate.InvalidField("import.anchor_at", "ANCHOR_MISMATCH", "the next payment is not due a whole number of periods after it")
 	case r.StartedAt != nil && instant(r.StartedAt).After(now):
 		return aggregate.InvalidField("import.started_at", "TIME_RANGE", "it has started")
 	}
 	return nil
+}
+
+// onGrid reports whether an instant is anchor + k periods. If it were not, the one after it might follow at once.
+func onGrid(t *ledgerv1.Terms, anchor, due time.Time) bool {
+	if anchor.IsZero() || t.Kind == OneTime {
+		return true
+	}
+	_, next := calendar.FirstAfter(anchor, t.Period, due.Add(-time.Nanosecond))
+	return next.Equal(due)
 }
 
 func (s State) imported(e *ledgerv1.SubscriptionImported) State {

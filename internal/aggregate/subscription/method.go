@@ -57,7 +57,7 @@ func (s State) paymentMethodReplaced(m *ledgerv1.Metadata, e *ledgerv1.PaymentMe
 		before = *s.Before // the one that was replaced just before was never stored
 	}
 	s.Before, s.Replaced = &before, e.Replacement
-	s.Way = Way{Token: e.PaymentMethodToken}
+	s.Way = Way{Token: e.PaymentMethodToken, Replacement: e.Replacement}
 	if s.life() == PastDue {
 		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
 	}
@@ -85,7 +85,7 @@ func (c StoreMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 
 // waitsForMethod reports whether a replacement counts and the gateway has not stored it yet.
 func (s State) waitsForMethod(replacement uint32) bool {
-	return s.Exists() && replacement == s.Replaced && s.Method == nil && s.Before != nil
+	return s.Exists() && replacement == s.Replacement && s.Method == nil && s.Before != nil
 }
 
 func (s State) paymentMethodStored(e *ledgerv1.PaymentMethodStored) State {
@@ -113,12 +113,16 @@ func (c RefuseMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (s State) paymentMethodRefused(e *ledgerv1.PaymentMethodRefused) State {
-	if s.Before == nil || e.Replacement != s.Replaced {
+	if s.Before == nil || e.Replacement != s.Replacement {
 		return s
 	}
 	s.Way, s.Before, s.Refused = *s.Before, nil, e
-	if s.life() == PastDue && s.Stopped {
+	switch {
+	case s.life() != PastDue:
+	case s.Stopped:
 		s.NextAttempt = time.Time{} // it was stopped before, and nothing has come in its place
+	default:
+		s.NextAttempt = s.nextAttempt(s.untried())
 	}
 	return s
 }

@@ -65,7 +65,7 @@ func (c Resume) Decide(s State) ([]*ledgerv1.Event, error) {
 	if p.skipped > 0 {
 		d.skip(p)
 	}
-	if d.Status == PastDue && d.chargeable(c.Circumstances) {
+	if d.Status == PastDue && !d.Stopped && !d.capped(d.now) && d.chargeable(c.Circumstances) {
 		d.request(d.asked(), c.Circumstances)
 	}
 	return d.done()
@@ -81,9 +81,9 @@ func (s State) planResumed(now time.Time) plan {
 	case t.GetKind() == OneTime:
 		return plan{next: now}
 	}
-	from, _ := calendar.FirstAfter(s.Anchor, t.Period, s.NextDue.Add(-time.Nanosecond))
+	from, first := calendar.FirstAfter(s.Anchor, t.Period, s.NextDue.Add(-time.Nanosecond))
 	k, next := calendar.FirstAfter(s.Anchor, t.Period, now)
-	return plan{next: next, skipped: max(k-from, 0), first: s.NextDue, last: calendar.Due(s.Anchor, t.Period, max(k-1, 0))}
+	return plan{next: next, skipped: k - from, first: first, last: calendar.Due(s.Anchor, t.Period, k-1)}
 }
 
 // attemptResumed is when the open number is charged after a pause.
@@ -100,7 +100,7 @@ func (s State) attemptResumed(now, due time.Time) time.Time {
 func (s State) resumed(e *ledgerv1.SubscriptionResumed) State {
 	s.Status, s.Resumes = s.Resumes, unspecified
 	s.NextDue, s.NextAttempt = instant(e.NextDue), instant(e.NextAttemptAt)
-	return s
+	return s.cycleBegins(s.NextDue)
 }
 
 // Reschedule moves the next due instant, and the ones after it unless KeepAnchor is set. In a trial it moves the
@@ -157,8 +157,5 @@ func (s State) paymentRescheduled(e *ledgerv1.PaymentRescheduled) State {
 		return s
 	}
 	s.Anchor, s.Slot = instant(e.Anchor), time.Time{}
-	if s.CycleStart.Equal(before) {
-		s.CycleStart = due // a cycle that has not begun yet begins with its first payment
-	}
-	return s
+	return s.cycleBegins(due)
 }

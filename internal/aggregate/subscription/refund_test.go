@@ -82,7 +82,7 @@ func TestRefund(t *testing.T) {
 		t.Fatal("the refund is not found")
 	}
 	equal(t, "refund", r, &subscription.RefundRecord{ID: "r1", Parent: orders + 1, Number: 1, Amounts: price(1000), Key: r.Key,
-		ChargeReference: "ch_1_1", RequestedAt: t0.Add(day)})
+		Connection: "main", ChargeReference: "ch_1_1", RequestedAt: t0.Add(day)})
 	if got, ok := s.FindRefund("r2"); ok {
 		t.Errorf("got a refund that nobody asked for: %+v", got)
 	}

@@ -182,7 +182,7 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 		s.Anchor = firstAnchor(s.Terms(), at)
 		s.CycleStart = s.Anchor
 	}
-	if method != nil && (i < 0 || s.Attempts[i].Replaced == s.Replaced) {
+	if method != nil && (i < 0 || s.Attempts[i].Replacement == s.Replacement) {
 		s.Method, s.Token, s.Before = method, "", nil
 	}
 	return s

@@ -57,7 +57,7 @@ type State struct {
 
 	Way                                        // how it is charged
 	Before      *Way                           // what counts again if the gateway refuses the method that replaced it
-	Replaced    uint32                         // how often the method was replaced
+	Replaced    uint32                         // how often the method was replaced, refused replacements included
 	Refused     *ledgerv1.PaymentMethodRefused // the last replacement that the gateway did not take; nil if it took all
 	Connections []Connection                   // all that were ever in use; the last one is
 
@@ -113,7 +113,7 @@ type Attempt struct {
 	Method                     *ledgerv1.PaymentMethod // nil while none is stored
 	Token                      string                  // what is charged while no method is stored
 	Connection                 string
-	Replaced                   uint32 // State.Replaced when it was asked for: which method it charges
+	Replacement                uint32 // Way.Replacement of what it charges
 	Status                     AttemptStatus
 	RequestedAt                time.Time
 	// Withdrawn attempts must not be sent any more; they only wait for proof of what an earlier run may have done.
@@ -215,10 +215,11 @@ type Dispute struct {
 
 // Way is how a subscription is charged.
 type Way struct {
-	Method     *ledgerv1.PaymentMethod // stored at the gateway; nil before the first success and while a new one is not stored
-	Token      string                  // the gateway's one-time token, while Method is nil
-	Connection Connection              // the account through which it is charged
-	Stopped    bool                    // a hard or buyer-action decline: no further try with this method
+	Method      *ledgerv1.PaymentMethod // stored at the gateway; nil before the first success and while a new one is not stored
+	Token       string                  // the gateway's one-time token, while Method is nil
+	Connection  Connection              // the account through which it is charged
+	Replacement uint32                  // the replacement that brought it; 0 for what was given at first
+	Stopped     bool                    // a hard or buyer-action decline: no further try with this method
 }
 
 // Connection is a merchant's account at a gateway, as far as a subscription is concerned.
@@ -309,6 +310,14 @@ func (s State) OpenAttempt() (*Attempt, bool) {
 func (s State) trying() (*Attempt, bool) {
 	a, ok := s.OpenAttempt()
 	return a, ok && a.Number > s.Paid
+}
+
+// lastTry is the latest attempt of the open pay number.
+func (s State) lastTry() (*Attempt, bool) {
+	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
+		return s.Attempts[n-1], true
+	}
+	return nil, false
 }
 
 // FindAttempt finds an attempt of a pay number.

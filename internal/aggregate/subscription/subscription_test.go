@@ -86,13 +86,22 @@ func compared() []cmp.Option {
 		protocmp.IgnoreFields(&ledgerv1.Event{}, "metadata"),
 		protocmp.IgnoreFields(&ledgerv1.PaymentRequested{}, "key", "connection_id", "method"),
 		protocmp.IgnoreFields(&ledgerv1.PaymentPending{}, "reference"),
-		protocmp.IgnoreFields(&ledgerv1.PaymentSucceeded{}, "reference", "method"),
-		protocmp.IgnoreFields(&ledgerv1.PaymentDeclined{}, "method"),
-		protocmp.IgnoreFields(&ledgerv1.LateChargeObserved{}, "reference", "method"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentSucceeded{}, "reference", "method", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentDeclined{}, "method", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentObserved{}, "method", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.LateChargeObserved{}, "reference", "method", "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.DuplicateChargeObserved{}, "refund_key", "connection_id", "reference"),
-		protocmp.IgnoreFields(&ledgerv1.AmountMismatchObserved{}, "reference"),
+		protocmp.IgnoreFields(&ledgerv1.DuplicateChargeReturned{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.AmountMismatchObserved{}, "reference", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.MismatchResolved{}, "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.RefundRequested{}, "key", "connection_id", "charge_reference"),
-		protocmp.IgnoreFields(&ledgerv1.SubscriptionCancelled{}, "method"),
+		protocmp.IgnoreFields(&ledgerv1.RefundSucceeded{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.RefundObserved{}, "refund_id", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.RefundReversed{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.DisputeFundsWithdrawn{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.DisputeFundsReinstated{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.SubscriptionCancelled{}, "method", "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentMethodReplaced{}, "key", "gateway", "processor"),
 	}
 }
 
@@ -312,10 +321,11 @@ func succeeded(order int64, number, attempt, reattempt uint32, minor int64, left
 	}}}
 }
 
+// late is a charge that turned up too late; where nothing follows from it though something was paid for, after the end.
 func late(order int64, number, attempt, reattempt uint32, left uint32, next, through time.Time) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_LateChargeObserved{LateChargeObserved: &ledgerv1.LateChargeObserved{
 		OrderId: orders + order, PayNumber: number, Attempt: attempt, Reattempt: reattempt, Amounts: price(4700),
-		OriginalOrderId: orders + 1, PaymentsLeft: left, NextDue: at(next), PaidThrough: at(through),
+		OriginalOrderId: orders + 1, PaymentsLeft: left, NextDue: at(next), PaidThrough: at(through), Ended: next.IsZero() && !through.IsZero(),
 	}}}
 }
 

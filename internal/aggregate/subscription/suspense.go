@@ -87,11 +87,5 @@ func referenceRequired() error {
 func (s State) mismatchResolved(m *ledgerv1.Metadata, e *ledgerv1.MismatchResolved) State {
 	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Returned = true })
 	s.Mismatch = slices.ContainsFunc(s.Attempts, func(a *Attempt) bool { return a.Status == AttemptMismatched && !a.Returned })
-	switch {
-	case s.Status == Pending:
-		s.Status = Failed
-	case !s.Ended() && e.PayNumber > s.Paid:
-		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
-	}
-	return s
+	return s.notPaid(instant(m.RecordedAt), e.PayNumber)
 }

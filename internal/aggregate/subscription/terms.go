@@ -262,6 +262,14 @@ func (s State) nextCycle(anchor, onePeriodOn time.Time) time.Time {
 	return next
 }
 
+// cycleBegins moves the beginning of a cycle whose first payment is not made: it begins with that.
+func (s State) cycleBegins(at time.Time) State {
+	if t := s.Terms(); t.GetKind() == RecurringInstallments && regular(t, s.Paid)%t.Installments == 0 {
+		s.CycleStart = at
+	}
+	return s
+}
+
 // weekly reports whether a period is made of weeks. Weeks do not add up to years: each cycle has an anchor of its
 // own. Months do, and keep theirs.
 func weekly(p ledgerv1.Period) bool {

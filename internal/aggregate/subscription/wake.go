@@ -40,8 +40,8 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 // asked are the amounts of the open pay number: those of its last attempt, for a caller who asked for less does not
 // expect a re-attempt to ask for more, else what the terms say.
 func (s State) asked() *ledgerv1.Amounts {
-	if n := len(s.Attempts); n > 0 && s.Attempts[n-1].Number > s.Paid {
-		return s.Attempts[n-1].Amounts
+	if a, ok := s.lastTry(); ok {
+		return a.Amounts
 	}
 	return s.amounts(s.Paid + 1)
 }
