@@ -131,6 +131,9 @@ func (s State) notPaid(now time.Time, number uint32) State {
 		s.Status = Failed // absence allows no second first payment
 	case !s.Ended() && number > s.Paid && !s.Stopped:
 		s.NextAttempt = s.nextAttempt(now)
+		if s.NextDue.After(now) {
+			s.NextAttempt = s.nextAttempt(s.NextDue) // it was rescheduled meanwhile
+		}
 	}
 	return s
 }

@@ -85,7 +85,7 @@ func (c StoreMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 
 // waitsForMethod reports whether a replacement counts and the gateway has not stored it yet.
 func (s State) waitsForMethod(replacement uint32) bool {
-	return s.Exists() && replacement == s.Replacement && s.Method == nil && s.Before != nil
+	return s.Exists() && replacement > 0 && replacement == s.Replacement && s.Method == nil
 }
 
 func (s State) paymentMethodStored(e *ledgerv1.PaymentMethodStored) State {
@@ -102,8 +102,8 @@ type RefuseMethod struct {
 
 // Decide implements aggregate.Command.
 func (c RefuseMethod) Decide(s State) ([]*ledgerv1.Event, error) {
-	if !s.waitsForMethod(c.Replacement) {
-		return nil, nil
+	if !s.waitsForMethod(c.Replacement) || s.Before == nil {
+		return nil, nil // it was charged, so it was taken
 	}
 	d := s.decide(c.Now, time.Time{})
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: &ledgerv1.PaymentMethodRefused{

@@ -182,8 +182,12 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 		s.Anchor = firstAnchor(s.Terms(), at)
 		s.CycleStart = s.Anchor
 	}
-	if method != nil && (i < 0 || s.Attempts[i].Replacement == s.Replacement) {
-		s.Method, s.Token, s.Before = method, "", nil
+	if i >= 0 && s.Attempts[i].Replacement != s.Replacement {
+		return s // the buyer has given another method since
+	}
+	s.Before = nil
+	if method != nil {
+		s.Method, s.Token = method, ""
 	}
 	return s
 }
@@ -205,6 +209,11 @@ func (s State) movedOn(now time.Time, number uint32, next, through time.Time) St
 	s.Paid = number
 	s.NextDue, s.NextAttempt, s.PaidThrough = next, s.nextAttempt(next), through
 	s.FirstAttemptAt, s.DunningDays, s.Slot, s.Stopped = time.Time{}, nil, time.Time{}, false
+	if s.Before != nil {
+		before := *s.Before
+		before.Stopped = false
+		s.Before = &before
+	}
 	for i := s.Closed; i < len(s.Attempts); i++ {
 		a := s.Attempts[i]
 		if a.Open() && a.Number == number {

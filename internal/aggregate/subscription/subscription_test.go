@@ -13,6 +13,7 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -139,10 +140,26 @@ func (l *life) ask(c command) (events, error) {
 	for _, e := range got {
 		before, history := l.state, l.history
 		l.state = subscription.Evolve(l.state, e)
-		l.history = append(l.history, proto.CloneOf(e)) // a copy, so that nothing that is done to e is done to it
+		l.history = append(l.history, l.stored(e))
 		(&life{t: l.t, state: before, history: history}).unchanged(fmt.Sprintf("evolving %T", e.Kind))
 	}
 	return got, err
+}
+
+// stored is an event as it comes back from a log.
+func (l *life) stored(e *ledgerv1.Event) *ledgerv1.Event {
+	l.t.Helper()
+	const stream = "subscription-acme.s1"
+	revision := event.Revision(len(l.history))
+	raw, err := event.Encode(nil, stream, revision, event.ID(stream, "", int(revision)), proto.CloneOf(e))
+	if err != nil {
+		l.t.Fatalf("%T is not stored: %v", e.Kind, err)
+	}
+	back, err := event.Decode(event.RawRecorded{Stream: stream, Revision: revision, Raw: raw})
+	if err != nil {
+		l.t.Fatalf("%T is not read back: %v", e.Kind, err)
+	}
+	return back.Event
 }
 
 // do is ask for what must not be refused.
