@@ -103,6 +103,8 @@ var doors = map[string][]string{
 	"github.com/bojanz/currency":             {"internal/aggregate/money"},
 	"github.com/coreos/go-oidc/...":          {"internal/adapters/auth/..."},
 	"github.com/tink-crypto/...":             {"internal/adapters/keys/..."},
+	"github.com/parquet-go/...":              {"internal/adapters/export"},
+	"github.com/xuri/...":                    {"internal/adapters/export"},
 	"github.com/spf13/...":                   {"cmd/ledger"},
 	"github.com/lmittmann/tint":              {"cmd/ledger"},
 	"github.com/schollz/progressbar/...":     {"cmd/ledger"},

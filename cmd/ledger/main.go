@@ -103,6 +103,8 @@ func root() *cobra.Command {
 		inDoubtCommand(),
 		parkedCommand(),
 		verifyCommand(),
+		rebuildCommand(),
+		exportCommand(),
 		configCommand(),
 	)
 	help := helpCommand()

@@ -13,6 +13,9 @@ import (
 	"ledger.internal/ledger/internal/adapters/clock"
 )
 
+// clockFile is where a data directory remembers what a manual clock shows.
+const clockFile = "clock"
+
 // manualClock is a stepped clock that a restart finds where it stood.
 type manualClock struct {
 	*clock.Stepped
@@ -21,24 +24,36 @@ type manualClock struct {
 
 // openManualClock shows what the data directory remembers, else start (RFC 3339), else now.
 func openManualClock(dir, start string) (*manualClock, error) {
-	file := filepath.Join(dir, "clock")
-	remembered, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file := filepath.Join(dir, clockFile)
+	now, ok, err := rememberedTime(file)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	text := strings.TrimSpace(string(remembered))
-	if text == "" {
-		text = start
-	}
-	if text == "" {
-		text = time.Now().UTC().Format(time.RFC3339)
-	}
-	now, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return nil, fmt.Errorf("%s holds no time: %w", file, err)
+	case ok:
+	case start == "":
+		now = time.Now().UTC().Truncate(time.Second)
+	default:
+		if now, err = time.Parse(time.RFC3339Nano, start); err != nil {
+			return nil, fmt.Errorf("%q is no time: %w", start, err)
+		}
 	}
 	c := &manualClock{Stepped: clock.NewStepped(now), file: file}
 	return c, c.move(now)
+}
+
+// rememberedTime is what a manual clock showed last; ok is false if there is none.
+func rememberedTime(file string) (at time.Time, ok bool, err error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+		return time.Time{}, false, nil
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	if at, err = time.Parse(time.RFC3339Nano, strings.TrimSpace(string(text))); err != nil {
+		return time.Time{}, false, fmt.Errorf("%s holds no time: %w", file, err)
+	}
+	return at, true, nil
 }
 
 // move sets the clock, after the new time is remembered: a restart must not go back behind events of that time.

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -321,14 +320,4 @@ func printVerified(w io.Writer, v *invariant.Report, violations []string) {
 		}
 		fmt.Fprintf(w, "  BROKEN: %s\n", broken)
 	}
-}
-
-// isTerminal reports whether w is a screen that somebody looks at.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

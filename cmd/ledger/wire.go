@@ -142,8 +142,11 @@ func (s *service) openStores(context.Context) error {
 }
 
 func storeError(err error) error {
-	if errors.Is(err, db.ErrTooNew) {
+	switch {
+	case errors.Is(err, db.ErrTooNew):
 		return fmt.Errorf("%w (STORE_TOO_NEW)", err)
+	case errors.Is(err, db.ErrTooOld):
+		return fmt.Errorf("%w; start the ledger once, or run ledger rebuild (STORE_TOO_OLD)", err)
 	}
 	return err
 }

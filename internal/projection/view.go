@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"ledger.internal/ledger/internal/aggregate/money"
 )
@@ -83,6 +84,23 @@ func (v View) Then() string {
 		return v.query("WHERE known_from <= $1 AND (known_to IS NULL OR known_to > $1)")
 	}
 	return v.query("WHERE known_at <= $1")
+}
+
+// Export is the query of all rows, in the order of Key: as known at asOf, or of now if that is zero, and of one
+// merchant, or of all if that is empty.
+func (v View) Export(asOf time.Time, merchant string) (query string, args []any) {
+	w := where{}
+	query = v.Now()
+	if !asOf.IsZero() {
+		query = v.Then()
+		w.args = append(w.args, asOf.UnixMicro())
+	}
+	query = "SELECT * FROM (" + query + ")"
+	if merchant != "" {
+		w.and("merchant_id = %s", merchant)
+		query += " " + w.String()
+	}
+	return query + " ORDER BY " + strings.Join(v.Key, ", "), w.args
 }
 
 func (v View) query(known string) string {

@@ -40,7 +40,7 @@ func ordersView() View {
 			{"attempt", Integer, "The try at charging that pay number; never repeats. NULL if it was none."},
 			{"reattempt", Integer, "The dunning step: 0 on the due day, then 1, 2, 3."},
 			{"parent_id", Integer, "The order that was returned, for refunds and chargebacks and their reversals."},
-			{"original_id", Integer, "The subscription's first order; NULL on that one."},
+			{"original_id", Integer, "The subscription's first order."},
 			{"connection_id", Text, "The merchant's account at the gateway."},
 			{"mode", Text, "test or live."},
 			{"gateway_reference", Text, "What the gateway calls it."},

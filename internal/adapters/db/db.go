@@ -23,6 +23,8 @@ import (
 var (
 	// ErrTooNew means that a newer program wrote the file. Nothing was changed in it.
 	ErrTooNew = errors.New("database was written by a newer version")
+	// ErrTooOld means that an older program wrote the file, and only one that may write can bring it up to date.
+	ErrTooOld = errors.New("database was written by an older version")
 	// ErrNotDurable means that SQLite did not take the journal mode or the synchronous level it was asked for.
 	ErrNotDurable = errors.New("database is not as durable as asked")
 	// ErrClosed is what a DB answers after Close.

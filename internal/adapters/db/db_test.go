@@ -332,3 +332,93 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 	}
 }
+
+// TestReadOnlyBesideAWriter reads from a second connection while the first one goes on writing: each answer is one
+// snapshot, and nobody waits.
+func TestReadOnlyBesideAWriter(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	d := openTest(t, path, Options{Version: 3})
+	pair := func() {
+		if err := d.Update(t.Context(), func(tx projection.Tx) error {
+			return errors.Join(insert(tx, "one"), insert(tx, "two"))
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	pair()
+	r, err := OpenReadOnly(path, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for range 20 {
+		rows, err := r.Query(t.Context(), "SELECT text FROM notes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; rows.Next(); n++ {
+			if n == 0 {
+				pair() // while the answer is being read
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || n == 0 || n%2 != 0 {
+			t.Fatalf("%d rows, %v; want whole pairs", n, err)
+		}
+	}
+	var n int
+	if err := r.QueryRow(t.Context(), "SELECT count(*) FROM notes").Scan(&n); err != nil || n != 42 {
+		t.Errorf("%d rows in the end (%v), want 42", n, err)
+	}
+	if err := r.QueryRow(t.Context(), "DELETE FROM notes RETURNING id").Scan(&n); err == nil {
+		t.Error("who only reads has deleted a row")
+	}
+}
+
+func TestReadOnlyRefusesOtherVersions(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	openTest(t, path, Options{Version: 3})
+	for version, want := range map[int]error{2: ErrTooNew, 4: ErrTooOld} {
+		if _, err := OpenReadOnly(path, version); !errors.Is(err, want) {
+			t.Errorf("version %d: got %v, want %v", version, err, want)
+		}
+	}
+	if _, err := OpenReadOnly(path+"x", 3); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: got %v, want %v", err, os.ErrNotExist)
+	}
+}
+
+func TestSpareIsThrownAway(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.db")
+	d := openTest(t, path, Options{})
+	left, err := d.Spare(t.Context()) // as after a crash: never closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := left.Update(t.Context(), func(tx projection.Tx) error {
+		_, err := tx.Exec(schema + "; INSERT INTO notes (text) VALUES ('half')")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, d); len(got) != 0 {
+		t.Errorf("the database has %q, want what is in the spare only there", got)
+	}
+	again, err := d.Spare(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if columns, _, err := again.Columns(t.Context(), "notes"); err != nil || len(columns) != 0 {
+		t.Errorf("a new spare has columns %v (%v), want it to be empty", columns, err)
+	}
+	if err := errors.Join(again.Close(), left.Close()); err != nil {
+		t.Error(err)
+	}
+	files, err := filepath.Glob(path + "*spare*")
+	if err != nil || len(files) != 0 {
+		t.Errorf("%v are left (%v), want nothing", files, err)
+	}
+}

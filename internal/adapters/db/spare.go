@@ -82,7 +82,7 @@ func (s *Spare) Query(ctx context.Context, query string, args ...any) (projectio
 
 // Columns implements projection.Spare.
 func (s *Spare) Columns(ctx context.Context, table string) (all, key []string, err error) {
-	answer, err := s.Query(ctx, "SELECT name, pk FROM pragma_table_info($1) ORDER BY cid", table)
+	answer, err := s.Query(ctx, "SELECT name, pk FROM pragma_table_info($1, 'main') ORDER BY cid", table)
 	if err != nil {
 		return nil, nil, err
 	}

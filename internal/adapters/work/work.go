@@ -14,8 +14,8 @@ import (
 	"ledger.internal/ledger/internal/projection"
 )
 
-// version is the version of the tables below.
-const version = 2
+// Version is the version of the tables below, and of those of the projections in this store.
+const Version = 2
 
 var (
 	//go:embed parks.sql
@@ -34,7 +34,7 @@ func Check(path string) error { return db.CheckVersion(path, version) }
 
 // Open opens or creates the work store in a file. A commit in it survives a power cut.
 func Open(path string) (*Work, error) {
-	d, err := db.Open(path, db.Options{Synchronous: "FULL", Version: version})
+	d, err := db.Open(path, db.Options{Synchronous: "FULL", Version: Version})
 	if err != nil {
 		return nil, err
 	}
