@@ -20,12 +20,7 @@ func deliveriesCommand() *cobra.Command {
 		Short: "list notifications and what became of them",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
-				api := ledgerv1.NewEndpointServiceClient(conn)
-				all, err := pages(func(token string) ([]*ledgerv1.Delivery, string, error) {
-					req.PageToken = token
-					r, err := api.ListDeliveries(ctx, req)
-					return r.GetDeliveries(), r.GetNextPageToken(), err
-				})
+				all, err := listDeliveries(ctx, conn, req)
 				if err != nil {
 					return err
 				}
@@ -49,6 +44,16 @@ func deliveriesCommand() *cobra.Command {
 	cmd.Flags().StringVar(&req.EndpointId, "endpoint", "", "only this endpoint's")
 	cmd.Flags().StringSliceVar(&req.States, "state", nil, "only in these states: pending, sending, delivered, gave_up, disabled")
 	return cmd
+}
+
+// listDeliveries are all notifications that a request finds, newest first.
+func listDeliveries(ctx context.Context, conn *grpc.ClientConn, req *ledgerv1.ListDeliveriesRequest) ([]*ledgerv1.Delivery, error) {
+	api := ledgerv1.NewEndpointServiceClient(conn)
+	return pages(func(token string) ([]*ledgerv1.Delivery, string, error) {
+		req.PageToken = token
+		r, err := api.ListDeliveries(ctx, req)
+		return r.GetDeliveries(), r.GetNextPageToken(), err
+	})
 }
 
 // ipnName is a notification's type as Kartra writes it.

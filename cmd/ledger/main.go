@@ -96,6 +96,9 @@ func root() *cobra.Command {
 		demoCommand(),
 	)
 	add(looking, "Ask a running ledger:",
+		subscriptionsCommand(),
+		ordersCommand(),
+		journalCommand(),
 		deliveriesCommand(),
 	)
 	add(caring, "Look after it:",

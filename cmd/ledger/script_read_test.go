@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
-	"ledger.internal/ledger/internal/aggregate/money"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -152,14 +151,6 @@ func fieldText(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		return inWords(m.Full)
 	}
 	return "?"
-}
-
-func inWords(m *ledgerv1.Money) string { return money.Format(m) + " " + m.GetCurrencyCode() }
-
-// enumName is a value as people write it: "partial_refund" of ORDER_TYPE_PARTIAL_REFUND.
-func enumName(ed protoreflect.EnumDescriptor, n protoreflect.EnumNumber) string {
-	unset := strings.TrimSuffix(string(ed.Values().ByNumber(0).Name()), "UNSPECIFIED")
-	return strings.ToLower(strings.TrimPrefix(string(ed.Values().ByNumber(n).Name()), unset))
 }
 
 // columns writes rows as a table without blanks at the ends of its lines.
