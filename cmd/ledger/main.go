@@ -96,6 +96,7 @@ func root() *cobra.Command {
 		demoCommand(),
 	)
 	add(looking, "Ask a running ledger:",
+		showCommand(),
 		subscriptionsCommand(),
 		ordersCommand(),
 		journalCommand(),

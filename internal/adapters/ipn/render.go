@@ -183,7 +183,15 @@ func (f *form) card(m *ledgerv1.PaymentMethod) {
 	f.add("transaction_last_4_card_digits", digits)
 }
 
-func (f *form) original(id int64) { f.addInt("original_id", id) }
+// original is the subscription's first order: of an imported one, that of the system it comes from, which is the one
+// that the receiver knows.
+func (f *form) original(id int64) {
+	if foreign := f.After.Import.GetForeignFirstOrderId(); foreign != "" {
+		f.add("original_id", foreign)
+		return
+	}
+	f.addInt("original_id", id)
+}
 
 func (f *form) quantity() {
 	f.addInt("transaction_quantity", int64(max(f.After.Started.GetQuantity(), 1)))

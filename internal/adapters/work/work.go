@@ -30,7 +30,7 @@ type Work struct{ *db.DB }
 var _ projection.Store = (*Work)(nil)
 
 // Check answers db.ErrTooNew if a newer program wrote the work store in a file. It changes nothing.
-func Check(path string) error { return db.CheckVersion(path, version) }
+func Check(path string) error { return db.CheckVersion(path, Version) }
 
 // Open opens or creates the work store in a file. A commit in it survives a power cut.
 func Open(path string) (*Work, error) {
