@@ -16,8 +16,8 @@
 // the log at the exact revision; event.Log is the log's contract, event/storetest its suite. Read subscription/refund.go
 // for one feature from command to state. journal says, as purely, which accounts an event debits and credits.
 //
-// internal/projection copies events into rows that can be queried: orders, pay numbers, what is in doubt, the journal
-// with its trial balance and statements, and, in the work store, deliveries and timers.
+// internal/projection copies events into rows that can be queried: orders, pay numbers, subscriptions, what is in
+// doubt, the journal with its trial balance and statements, and, in the work store, deliveries and timers.
 //
 // internal/adapters is the outside world. bus carries events to handlers, one at a time per stream, and parks what
 // keeps failing; process are the handlers: charge, refund and store methods at the gateways, wake what is due, look up

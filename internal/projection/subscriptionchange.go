@@ -192,12 +192,10 @@ func (r *subscriptionRow) asks(number uint32) *ledgerv1.Money {
 	return &ledgerv1.Money{CurrencyCode: r.currency, MinorUnits: amount}
 }
 
-// termsChanged keeps what was asked for before where the open pay number was asked for already: it stays as it is.
+// termsChanged ends a coupon. Where the open pay number was asked for already, that stays as it is.
 func (r *subscriptionRow) termsChanged(c *ledgerv1.TermsChanged) {
-	open := r.PaidNumber + 1
-	r.introductory, r.introductoryUntil = minor(r.asks(open)), c.GetFromPayNumber()-1
-	r.regular = minor(c.GetAmounts().GetFull())
-	if open >= c.GetFromPayNumber() && r.NextAmount != nil {
+	r.regular, r.introductoryUntil = minor(c.GetAmounts().GetFull()), 0
+	if open := r.PaidNumber + 1; c.GetFromPayNumber() <= open && !r.ended() {
 		r.NextAmount = r.asks(open)
 	}
 }
@@ -293,19 +291,16 @@ func (r *subscriptionRow) freed(m *ledgerv1.Metadata, number uint32) {
 }
 
 func (r *subscriptionRow) rescheduled(p *ledgerv1.PaymentRescheduled) {
-	r.NextDueAt, r.NextAttemptAt, r.PaidThrough = p.GetNextDue(), p.GetNextDue(), p.GetNextDue()
+	r.due(p.GetNextDue())
+	r.PaidThrough = p.GetNextDue()
 	if p.GetCancelAt() != nil {
 		r.CancelAt = p.GetCancelAt()
 	}
 }
 
-// resumed goes back to the state before the pause. A cancellation at the end of the period moves with the period.
 func (r *subscriptionRow) resumed(s *ledgerv1.SubscriptionResumed) {
 	r.State, r.pausedFrom = r.pausedFrom, stateNone
 	r.NextDueAt, r.NextAttemptAt = s.GetNextDue(), s.GetNextAttemptAt()
-	if r.CancelAt != nil && r.NextDueAt != nil && r.CancelAt.AsTime().Before(r.NextDueAt.AsTime()) {
-		r.CancelAt = r.NextDueAt
-	}
 }
 
 func (r *subscriptionRow) cancelled(c *ledgerv1.SubscriptionCancelled) {
