@@ -17,15 +17,23 @@ import (
 
 // ListEvents implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) ListEvents(ctx context.Context, r *ledgerv1.ListEventsRequest) (*ledgerv1.ListEventsResponse, error) {
+	asOf, err := s.asOf(r.GetAsOf())
+	if err != nil {
+		return nil, err
+	}
 	stream := subscription.Stream(r.GetMerchantId(), r.GetSubscriptionId())
 	read := func(behind *event.Revision, limit int) ([]*ledgerv1.RecordedEvent, error) {
 		from := event.Revision(0)
 		if behind != nil {
 			from = *behind + 1
 		}
-		return s.readEvents(ctx, stream, r.GetSubscriptionId(), from, limit)
+		return s.readEvents(ctx, stream, r.GetSubscriptionId(), asOf, from, limit)
 	}
-	events, next, err := projection.ReadPage(projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()}, "events", stream, read,
+	filter := struct {
+		Stream string
+		AsOf   time.Time
+	}{stream, asOf}
+	events, next, err := projection.ReadPage(projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()}, "events", filter, read,
 		func(e *ledgerv1.RecordedEvent) event.Revision { return event.Revision(e.GetRevision()) })
 	if err != nil {
 		return nil, err
@@ -33,7 +41,8 @@ func (s *subscriptions) ListEvents(ctx context.Context, r *ledgerv1.ListEventsRe
 	return &ledgerv1.ListEventsResponse{Events: events, NextPageToken: next}, nil
 }
 
-func (s *subscriptions) readEvents(ctx context.Context, stream, id string, from event.Revision, limit int) ([]*ledgerv1.RecordedEvent, error) {
+// readEvents reads what was known of a stream at an instant; all of it, if that is zero.
+func (s *subscriptions) readEvents(ctx context.Context, stream, id string, asOf time.Time, from event.Revision, limit int) ([]*ledgerv1.RecordedEvent, error) {
 	var events []*ledgerv1.RecordedEvent
 	for raw, err := range s.Log.Read(ctx, stream, from) {
 		if errors.Is(err, event.ErrStreamNotFound) {
@@ -46,11 +55,48 @@ func (s *subscriptions) readEvents(ctx context.Context, stream, id string, from 
 		if err != nil {
 			return nil, err
 		}
+		if !knownAsOf(e.GetEvent(), asOf) {
+			if e.GetRevision() == 0 {
+				return nil, aggregate.ErrNotFound("subscription", id)
+			}
+			break
+		}
 		if events = append(events, e); len(events) == limit {
 			break
 		}
 	}
 	return events, nil
+}
+
+// knownAsOf reports whether an event was known at an instant; if that is zero, it is now. Within a stream, no event was
+// recorded before those ahead of it.
+func knownAsOf(e *ledgerv1.Event, t time.Time) bool {
+	return t.IsZero() || !e.GetMetadata().GetRecordedAt().AsTime().After(t)
+}
+
+// load folds what was known of a subscription at an instant; all of it, if that is zero.
+func (s *subscriptions) load(ctx context.Context, stream string, asOf time.Time) (subscription.State, event.Revision, error) {
+	if asOf.IsZero() {
+		return s.Subscriptions.Load(ctx, stream)
+	}
+	state, revision := subscription.State{}, event.NoStream
+	for raw, err := range s.Log.Read(ctx, stream, 0) {
+		if errors.Is(err, event.ErrStreamNotFound) {
+			break
+		}
+		if err != nil {
+			return state, revision, err
+		}
+		e, err := event.Decode(raw)
+		if err != nil {
+			return state, revision, err
+		}
+		if !knownAsOf(e.Event, asOf) {
+			break
+		}
+		state, revision = subscription.Evolve(state, e.Event), e.Revision
+	}
+	return state, revision, nil
 }
 
 // WatchEvents implements ledgerv1.SubscriptionServiceServer. Each watcher follows the log by itself, from where it

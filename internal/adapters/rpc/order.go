@@ -19,14 +19,22 @@ type orders struct {
 
 // GetOrder implements ledgerv1.OrderServiceServer.
 func (s *orders) GetOrder(ctx context.Context, r *ledgerv1.GetOrderRequest) (*ledgerv1.Order, error) {
+	asOf, err := s.asOf(r.GetAsOf())
+	if err != nil {
+		return nil, err
+	}
 	if err := s.reach(ctx, projection.Orders().Name, r.GetMinPosition()); err != nil {
 		return nil, err
 	}
-	return projection.GetOrder(ctx, s.Views, r.GetMerchantId(), r.GetOrderId(), time.Time{})
+	return projection.GetOrder(ctx, s.Views, r.GetMerchantId(), r.GetOrderId(), asOf)
 }
 
 // ListOrders implements ledgerv1.OrderServiceServer.
 func (s *orders) ListOrders(ctx context.Context, r *ledgerv1.ListOrdersRequest) (*ledgerv1.ListOrdersResponse, error) {
+	asOf, err := s.asOf(r.GetAsOf())
+	if err != nil {
+		return nil, err
+	}
 	if err := s.reach(ctx, projection.Orders().Name, r.GetMinPosition()); err != nil {
 		return nil, err
 	}
@@ -39,6 +47,7 @@ func (s *orders) ListOrders(ctx context.Context, r *ledgerv1.ListOrdersRequest) 
 		Types:            r.GetTypes(),
 		OccurredFrom:     instant(r.GetOccurredFrom()),
 		OccurredTo:       instant(r.GetOccurredTo()),
+		AsOf:             asOf,
 	}, projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()})
 	if err != nil {
 		return nil, err
@@ -48,6 +57,10 @@ func (s *orders) ListOrders(ctx context.Context, r *ledgerv1.ListOrdersRequest) 
 
 // ListPayNumbers implements ledgerv1.OrderServiceServer.
 func (s *orders) ListPayNumbers(ctx context.Context, r *ledgerv1.ListPayNumbersRequest) (*ledgerv1.ListPayNumbersResponse, error) {
+	asOf, err := s.asOf(r.GetAsOf())
+	if err != nil {
+		return nil, err
+	}
 	if err := s.reach(ctx, projection.PayNumbers().Name, r.GetMinPosition()); err != nil {
 		return nil, err
 	}
@@ -57,6 +70,7 @@ func (s *orders) ListPayNumbers(ctx context.Context, r *ledgerv1.ListPayNumbersR
 		States:         r.GetStates(),
 		DueFrom:        instant(r.GetDueFrom()),
 		DueTo:          instant(r.GetDueTo()),
+		AsOf:           asOf,
 	}, projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()})
 	if err != nil {
 		return nil, err

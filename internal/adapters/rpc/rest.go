@@ -186,6 +186,9 @@ func checkQuery(query url.Values, to route) error {
 			if !utf8.ValidString(v) {
 				return aggregate.InvalidField(path, "UTF8_INVALID", "is not valid UTF-8")
 			}
+			if fd.Kind() == protoreflect.BoolKind && (v == "true" || v == "false") {
+				continue // a text here only: in a body it is none
+			}
 			if err := checkText(path, fd, v); err != nil {
 				return err
 			}

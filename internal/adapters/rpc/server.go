@@ -37,7 +37,7 @@ import (
 type Config struct {
 	Log   event.Log
 	Clock clock.Clock
-	// Views holds orders, pay numbers, what is in doubt and the journal; Work holds deliveries.
+	// Views holds orders, pay numbers, subscriptions, what is in doubt and the journal; Work holds deliveries.
 	Views, Work projection.Reader
 
 	Subscriptions *aggregate.Runner[subscription.State]

@@ -154,7 +154,11 @@ func (s *subscriptions) ResolveMismatch(ctx context.Context, r *ledgerv1.Resolve
 
 // GetSubscription implements ledgerv1.SubscriptionServiceServer.
 func (s *subscriptions) GetSubscription(ctx context.Context, r *ledgerv1.GetSubscriptionRequest) (*ledgerv1.Subscription, error) {
-	state, revision, err := s.Subscriptions.Load(ctx, subscription.Stream(r.GetMerchantId(), r.GetSubscriptionId()))
+	asOf, err := s.asOf(r.GetAsOf())
+	if err != nil {
+		return nil, err
+	}
+	state, revision, err := s.load(ctx, subscription.Stream(r.GetMerchantId(), r.GetSubscriptionId()), asOf)
 	if err != nil {
 		return nil, err
 	}
