@@ -99,7 +99,7 @@ func (l *randomLog) command(s *randomLife) aggregate.Command[subscription.State]
 	if !s.state.Exists() {
 		return l.start(s)
 	}
-	switch rapid.IntRange(0, 14).Draw(l.t, "command") {
+	switch rapid.IntRange(0, 20).Draw(l.t, "command") {
 	case 0, 1, 2, 3:
 		return l.outcome(s.state)
 	case 4, 5, 6, 7:
@@ -114,11 +114,21 @@ func (l *randomLog) command(s *randomLife) aggregate.Command[subscription.State]
 		return l.dispute(s.state)
 	case 13:
 		return subscription.UpdateBuyer{Now: l.now, Buyer: &ledgerv1.Buyer{Email: l.unique("B") + "@Mail.example"}}
+	case 14:
+		return subscription.Pause{Now: l.now, Reason: "holiday"}
+	case 15, 16:
+		return subscription.Resume{Now: l.now}
+	case 17, 18:
+		return l.method(s.state)
+	case 19:
+		return l.change(s.state)
 	}
-	switch rapid.IntRange(0, 3).Draw(l.t, "end") {
-	case 0:
+	switch rapid.IntRange(0, 4).Draw(l.t, "end") {
+	case 0, 1:
+		return subscription.WithdrawCancellation{Now: l.now}
+	case 2:
 		return subscription.Cancel{Now: l.now, Reason: ledgerv1.CancelReason_CANCEL_REASON_MERCHANT}
-	case 1:
+	case 3:
 		return subscription.LoseAgreement{Now: l.now, Code: "lost"}
 	}
 	return subscription.Cancel{Now: l.now, Reason: ledgerv1.CancelReason_CANCEL_REASON_BUYER, AtPeriodEnd: true}
@@ -144,9 +154,62 @@ func (l *randomLog) start(s *randomLife) aggregate.Command[subscription.State] {
 	if trial {
 		t.Initial = &ledgerv1.InitialPayment{Days: 14, Amounts: price(rapid.SampledFrom([]int64{0, 100}).Draw(l.t, "initial"))}
 	}
-	return subscription.Start{Now: l.now, Trial: trial, Number: int64(len(l.events) + 1), Merchant: "acme", ID: s.id, Gateway: "sandbox",
+	c := subscription.Start{Now: l.now, Trial: trial, Number: int64(len(l.events) + 1), Merchant: "acme", ID: s.id, Gateway: "sandbox",
 		Processor: "Stripe", Mode: ledgerv1.Mode_MODE_TEST, Request: &ledgerv1.StartRequest{
 			Buyer: &ledgerv1.Buyer{Id: "b1", Email: "Ada@Example.com"}, Terms: t, ConnectionId: "main", PaymentMethodToken: "tok", ExternalRef: "cart-7"}}
+	if rapid.IntRange(0, 3).Draw(l.t, "imported") == 0 {
+		return l.imported(c)
+	}
+	return c
+}
+
+// imported is what was started, taken over from elsewhere.
+func (l *randomLog) imported(s subscription.Start) aggregate.Command[subscription.State] {
+	r := &ledgerv1.ImportRequest{Buyer: s.Request.Buyer, Terms: s.Request.Terms, ConnectionId: "main",
+		PaymentMethod: &ledgerv1.PaymentMethod{Reference: "pm"}, ExternalRef: "cart-8",
+		State:      ledgerv1.ImportState(rapid.IntRange(1, 4).Draw(l.t, "state")),
+		PaidNumber: rapid.Uint32Range(1, 4).Draw(l.t, "paid"),
+		NextDueAt:  timestamppb.New(l.now.Add(time.Duration(rapid.IntRange(-40, 40).Draw(l.t, "due")) * 24 * time.Hour)),
+		ChargedBy:  ledgerv1.ChargedBy(rapid.IntRange(0, 2).Draw(l.t, "charged by")),
+	}
+	if rapid.Bool().Draw(l.t, "start is known") {
+		r.StartedAt = timestamppb.New(l.now.Add(-100 * 24 * time.Hour))
+	}
+	return subscription.Import{Now: l.now, Number: s.Number, Request: r, Merchant: s.Merchant, ID: s.ID, Gateway: s.Gateway,
+		Processor: s.Processor, Mode: s.Mode}
+}
+
+// method replaces the payment method, or says what became of a replacement.
+func (l *randomLog) method(s subscription.State) aggregate.Command[subscription.State] {
+	switch rapid.IntRange(0, 3).Draw(l.t, "method") {
+	case 0:
+		return subscription.StoreMethod{Now: l.now, Replacement: s.Replaced, Method: &ledgerv1.PaymentMethod{Reference: "pm2"}}
+	case 1:
+		return subscription.RefuseMethod{Now: l.now, Replacement: s.Replaced, Code: "refused"}
+	}
+	return subscription.ReplacePaymentMethod{Now: l.now, Token: "tok2", Mode: ledgerv1.Mode_MODE_TEST,
+		Connection: subscription.Connection{ID: rapid.SampledFrom([]string{"main", "second", "third"}).Draw(l.t, "connection"), Gateway: "sandbox"}}
+}
+
+// change is what a merchant changes, and what a gateway does by itself.
+func (l *randomLog) change(s subscription.State) aggregate.Command[subscription.State] {
+	switch rapid.IntRange(0, 5).Draw(l.t, "change") {
+	case 0:
+		return subscription.ChangeTerms{Now: l.now, Amounts: &ledgerv1.Amounts{Base: usd(int64(l.next) + 1000)}, Consent: "mail-1"}
+	case 1:
+		return subscription.Reschedule{Now: l.now, Due: l.now.Add(time.Duration(rapid.IntRange(1, 60).Draw(l.t, "days ahead")) * 24 * time.Hour),
+			KeepAnchor: rapid.Bool().Draw(l.t, "keep the anchor")}
+	case 2:
+		return subscription.ObserveRefund{Now: l.now, OrderID: l.anyOrder(s), Reference: l.unique("re_desk_"),
+			Amount: usd(rapid.Int64Range(1, 4700).Draw(l.t, "amount"))}
+	case 3:
+		for _, a := range s.Attempts {
+			if a.Status == subscription.AttemptMismatched && !a.Returned {
+				return subscription.ResolveMismatch{Now: l.now, Number: a.Number, Attempt: a.Attempt, Reference: l.unique("re_mismatch_")}
+			}
+		}
+	}
+	return subscription.ObservePayment{Now: l.now, Reference: l.unique("ch_own_"), Amount: usd(4700)}
 }
 
 func (l *randomLog) rebill() aggregate.Command[subscription.State] {
@@ -159,6 +222,9 @@ func (l *randomLog) rebill() aggregate.Command[subscription.State] {
 
 // outcome reports something of one of the last attempts, also what contradicts an earlier report.
 func (l *randomLog) outcome(s subscription.State) aggregate.Command[subscription.State] {
+	if len(s.Attempts) == 0 {
+		return subscription.ObservePayment{Now: l.now, Reference: l.unique("ch_own_"), Amount: usd(4700)}
+	}
 	a := s.Attempts[max(0, len(s.Attempts)-rapid.IntRange(1, 2).Draw(l.t, "back"))]
 	switch rapid.IntRange(0, 15).Draw(l.t, "outcome") {
 	case 11:
@@ -185,7 +251,7 @@ func (l *randomLog) anyOrder(s subscription.State) int64 {
 }
 
 func (l *randomLog) refund(s subscription.State) aggregate.Command[subscription.State] {
-	c := subscription.Refund{Now: l.now, ID: l.unique("rf_"), OrderID: l.anyOrder(s)}
+	c := subscription.Refund{Now: l.now, ID: l.unique("rf_"), OrderID: l.anyOrder(s), Cancel: rapid.IntRange(0, 9).Draw(l.t, "also cancel") == 0}
 	if rapid.Bool().Draw(l.t, "part") {
 		c.Amount = usd(rapid.Int64Range(1, 4700).Draw(l.t, "amount"))
 	}
@@ -211,7 +277,8 @@ func (l *randomLog) refundOutcome(s subscription.State) aggregate.Command[subscr
 }
 
 func (l *randomLog) dispute(s subscription.State) aggregate.Command[subscription.State] {
-	return subscription.Chargeback{Now: l.now, OrderID: l.anyOrder(s),
+	policy := ledgerv1.ChargebackPolicy(rapid.IntRange(0, 3).Draw(l.t, "policy"))
+	return subscription.Chargeback{Circumstances: subscription.Circumstances{Policies: &ledgerv1.Policies{Chargeback: policy}}, Now: l.now, OrderID: l.anyOrder(s),
 		DisputeID: rapid.SampledFrom([]string{"d1", "d2"}).Draw(l.t, "dispute"),
 		Stage:     ledgerv1.DisputeStage(rapid.IntRange(1, 5).Draw(l.t, "stage")),
 		Outcome:   ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_LOST}

@@ -65,12 +65,11 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 	case *ledgerv1.Event_MismatchResolved:
 		r.freed(m, k.MismatchResolved.GetPayNumber())
 	case *ledgerv1.Event_PeriodsSkipped:
-		r.NextDueAt = k.PeriodsSkipped.GetNextDue()
-		r.NextAttemptAt = r.NextDueAt
+		r.due(k.PeriodsSkipped.GetNextDue())
 	case *ledgerv1.Event_PaymentRescheduled:
 		r.rescheduled(k.PaymentRescheduled)
 	case *ledgerv1.Event_SubscriptionPaused:
-		r.pausedFrom, r.State = r.State, statePaused
+		r.pausedFrom, r.State, r.NextAttemptAt = r.State, statePaused, nil
 	case *ledgerv1.Event_SubscriptionResumed:
 		r.resumed(k.SubscriptionResumed)
 	case *ledgerv1.Event_AgreementLost:
@@ -151,7 +150,6 @@ func (r *subscriptionRow) imported(i *ledgerv1.SubscriptionImported) {
 	r.StartedAt, r.PaidThrough = i.GetStartedAt(), i.GetNextDue()
 	r.methodStored = i.GetMethod() != nil
 	r.NextAmount = r.asks(r.PaidNumber + 1)
-	r.due(i.GetNextDue())
 	r.State = r.living()
 	switch i.GetState() {
 	case ledgerv1.ImportState_IMPORT_STATE_PAST_DUE:
@@ -159,6 +157,7 @@ func (r *subscriptionRow) imported(i *ledgerv1.SubscriptionImported) {
 	case ledgerv1.ImportState_IMPORT_STATE_PAUSED:
 		r.pausedFrom, r.State = r.State, statePaused
 	}
+	r.due(i.GetNextDue())
 }
 
 // paymentsLeft counts the payments after a pay number: of the plan, or of the running cycle. Payments that succeed say
@@ -207,7 +206,7 @@ func (r *subscriptionRow) methodReplaced(m *ledgerv1.Metadata, p *ledgerv1.Payme
 	r.ConnectionId = p.GetConnectionId()
 	r.methodStored, r.methodStopped, r.attemptsBefore = false, false, r.attempts
 	if r.life() == statePastDue {
-		r.NextAttemptAt = m.GetRecordedAt()
+		r.attempt(m.GetRecordedAt())
 	}
 }
 
@@ -258,10 +257,16 @@ func (r *subscriptionRow) paid(p progress) {
 	r.becomes(r.living())
 }
 
-// due says when the open pay number is due. Where the gateway runs the schedule, the ledger attempts nothing.
+// due says when the open pay number is due, and charged.
 func (r *subscriptionRow) due(at *timestamppb.Timestamp) {
-	r.NextDueAt, r.NextAttemptAt = at, at
-	if r.ChargedBy == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY {
+	r.NextDueAt = at
+	r.attempt(at)
+}
+
+// attempt says when the open pay number is charged: in a pause never, nor where the gateway runs the schedule.
+func (r *subscriptionRow) attempt(at *timestamppb.Timestamp) {
+	r.NextAttemptAt = at
+	if r.State == statePaused || r.ChargedBy == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY {
 		r.NextAttemptAt = nil
 	}
 }
@@ -286,7 +291,7 @@ func (r *subscriptionRow) freed(m *ledgerv1.Metadata, number uint32) {
 	case r.State == statePending:
 		r.end(stateFailed)
 	case !r.ended() && number > r.PaidNumber:
-		r.NextAttemptAt = m.GetRecordedAt()
+		r.attempt(m.GetRecordedAt())
 	}
 }
 

@@ -57,7 +57,8 @@ func TestListSubscriptions(t *testing.T) {
 		{"all, highest number first", &ledgerv1.ListSubscriptionsRequest{}, []string{"s3", "s2", "s1"}},
 		{"states", &ledgerv1.ListSubscriptionsRequest{States: []ledgerv1.SubscriptionState{
 			ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_FAILED, ledgerv1.SubscriptionState_SUBSCRIPTION_STATE_PENDING}}, []string{"s3", "s2"}},
-		{"buyer", &ledgerv1.ListSubscriptionsRequest{BuyerId: "b1"}, []string{"s3", "s2", "s1"}},
+		{"buyer", &ledgerv1.ListSubscriptionsRequest{BuyerId: first.Subscription.Buyer.GetId(), OrderId: first.Outcome.GetOrderId()}, []string{"s1"}},
+		{"somebody else", &ledgerv1.ListSubscriptionsRequest{BuyerId: "somebody"}, nil},
 		{"an e-mail", &ledgerv1.ListSubscriptionsRequest{Email: "grace@EXAMPLE.com"}, []string{"s3"}},
 		{"an e-mail that is not his any more", &ledgerv1.ListSubscriptionsRequest{Email: "ada@example.com"}, []string{"s2", "s1"}},
 		{"external reference", &ledgerv1.ListSubscriptionsRequest{ExternalRef: "cart"}, nil},
@@ -92,7 +93,7 @@ func TestListSubscriptions(t *testing.T) {
 	var folded ledgerv1.Subscription
 	w.must("SubscriptionService/GetSubscription", &ledgerv1.GetSubscriptionRequest{MerchantId: "acme", SubscriptionId: "s2"}, &folded)
 	want := &ledgerv1.SubscriptionSummary{
-		MerchantId: "acme", SubscriptionId: "s2", Number: folded.Number, State: folded.State, BuyerId: "b1", Email: "ada@example.com",
+		MerchantId: "acme", SubscriptionId: "s2", Number: folded.Number, State: folded.State, BuyerId: folded.Buyer.GetId(), Email: "ada@example.com",
 		ConnectionId: "main", Mode: ledgerv1.Mode_MODE_TEST, ProductId: "p1", ProductName: "Course", PricePoint: 1,
 		Kind: ledgerv1.PriceKind_PRICE_KIND_RECURRING, PaymentsLeft: 9999, InDoubt: true,
 		ChargedBy: ledgerv1.ChargedBy_CHARGED_BY_LEDGER, NextAmount: usd(4700), CreatedAt: timestamppb.New(start),
