@@ -17,12 +17,14 @@
 // for one feature from command to state. journal says, as purely, which accounts an event debits and credits.
 //
 // internal/projection copies events into rows that can be queried: orders, pay numbers, subscriptions, what is in
-// doubt, the journal with its trial balance and statements, and, in the work store, deliveries and timers.
+// doubt, the journal with its trial balance and statements, and, in the work store, deliveries and timers. A view is what
+// analysts open of them; rebuild makes them anew from the log.
 //
 // internal/adapters is the outside world. bus carries events to handlers, one at a time per stream, and parks what
 // keeps failing; process are the handlers: charge, refund and store methods at the gateways, wake what is due, look up
 // what is in doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the
 // program. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them.
+// export writes rows for spreadsheets.
 // eventstore, db, work and clock keep things and tell the time.
 //
 // The way is always the same: a command decides, an append makes it true, followers act on it, and what they learn

@@ -93,3 +93,36 @@ func TestREADMEScript(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestREADMEAsksWhatDocsAsk: the README shows the files of docs/sql as they are. The story three_questions has their
+// answers.
+func TestREADMEAsksWhatDocsAsk(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../docs/sql/*.sql")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("docs/sql holds %v (%v), want three questions", files, err)
+	}
+	story, err := os.ReadFile("testdata/three_questions.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(readme), "```sql\n"+string(text)+"```\n") {
+			t.Errorf("README.md does not show %s as it is", file)
+		}
+		if name := strings.TrimSuffix(filepath.Base(file), ".sql"); !strings.Contains(string(story), "\nsql "+name+"\ncmp stdout "+name+"\n") {
+			t.Errorf("three_questions.txtar does not ask %s", name)
+		}
+	}
+	if got := strings.Count(string(readme), "```sql\n"); got != len(files) {
+		t.Errorf("README.md has %d questions, docs/sql %d", got, len(files))
+	}
+}

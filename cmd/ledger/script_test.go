@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 //	buyer revoke SUB      the buyer ends the agreement at the gateway
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
+//	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
+//	tamper DB STATEMENT   change rows of a database behind the ledger's back
 //
 // What they print leaves out what is empty. Orders have the number of their subscription, 1 for the first, times
 // 10,000 in their ids.
@@ -71,6 +73,8 @@ func TestStories(t *testing.T) {
 			"buyer":    inWorld((*world).buyer),
 			"charged":  inWorld((*world).charged),
 			"book":     inWorld((*world).book),
+			"sql":      inWorld((*world).question),
+			"tamper":   inWorld((*world).tamper),
 		},
 	})
 }

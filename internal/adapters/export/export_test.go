@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -188,5 +191,43 @@ func TestWhatCannotBeWritten(t *testing.T) {
 				t.Errorf("%s, %s: no error", format, name)
 			}
 		}
+	}
+}
+
+// TestExportsStayFlat measures what is held after a hundred thousand rows and after two: a file that is kept in memory
+// holds 20 MB more by then. It is not parallel, for it looks at the memory of all tests.
+func TestExportsStayFlat(t *testing.T) {
+	const few, many = 100_000, 200_000 // whole row groups, and more than one chunk of a sheet
+	held := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	for _, format := range Formats() {
+		t.Run(format, func(t *testing.T) {
+			w, err := New(format, io.Discard, "things", columns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := []any{nil, int64(0), "1.00", at}
+			random := rand.New(rand.NewPCG(1, 2))
+			var before int64
+			for n := range int64(many) {
+				if n == few {
+					before = held()
+				}
+				row[0], row[1] = fmt.Sprintf("%0200x", random.Uint64()), n
+				if err := w.Write(row); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if grown := held() - before; grown > 8<<20 {
+				t.Errorf("%d rows hold %d bytes more than %d do", many, grown, few)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
