@@ -39,11 +39,12 @@ func exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "write a view to a file: CSV, Parquet or XLSX",
-		Long: `export writes the rows of a view as they stand, or as they were known at a time. It only reads, so the ledger may be
-running. docs/views.md says what the columns mean. In CSV a text that a spreadsheet would take for a formula has a '
+		Long: `export writes the rows of a view as they stand, or as they were known at a
+time. It only reads, so the ledger may be running. docs/views.md says what the
+columns mean. In CSV a text that a spreadsheet would take for a formula has a '
 in front.`,
 		Example: "  ledger export --view orders --out orders.csv\n" +
-			"  ledger export --view pay_numbers --as-of 2026-04-03T00:00:00Z --format parquet --out march.parquet",
+			"  ledger export --view pay_numbers --as-of 2026-04-03T00:00:00Z \\\n    --format parquet --out march.parquet",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			e, err := o.parse()
 			if err != nil {

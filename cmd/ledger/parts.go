@@ -87,8 +87,12 @@ func (s *service) connect(ctx context.Context, merchantID, id string) (gateway.C
 
 // circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
 func (s *service) circumstances(ctx context.Context, merchantID, connectionID string) (in subscription.Circumstances, err error) {
+	m, _, err := s.merchants.Load(ctx, merchant.Stream(merchantID))
+	if err != nil {
+		return in, err
+	}
 	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, connectionID))
-	return subscription.Circumstances{Blocked: c.Blocked}, err
+	return subscription.Circumstances{Policies: m.Policies, Blocked: c.Blocked}, err
 }
 
 // hurry has what the handlers have set aside of a merchant's subscriptions tried again now.

@@ -25,12 +25,14 @@ func rebuildCommand() *cobra.Command {
 	var o rebuildOptions
 	cmd := &cobra.Command{
 		Use:   "rebuild",
-		Short: "build the views anew from the log; the ledger must not be running",
-		Long: `rebuild reads the whole log and builds every view anew, beside the ones there are. It prints the rows that were not
-what the log says, and then puts the new ones in their place, in one transaction. Interrupted, also by a signal or a
+		Short: "build the views anew from the log, with the ledger stopped",
+		Long: `rebuild reads the whole log and builds every view anew, beside the ones there
+are. It prints the rows that were not what the log says, and then puts the new
+ones in their place, in one transaction. Interrupted, also by a signal or a
 crash, it has changed nothing, and the next rebuild begins from the start.
 
-Only the views are built: deliveries and timers are not, since more is known of them than the log says.`,
+Only the views are built: deliveries and timers are not, since more is known of
+them than the log says.`,
 		Example: "  ledger rebuild\n  ledger rebuild --check\n  ledger rebuild --view orders",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views, err := viewsNamed(o.views)

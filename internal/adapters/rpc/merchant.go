@@ -20,7 +20,7 @@ func (s *merchants) CreateMerchant(ctx context.Context, r *ledgerv1.CreateMercha
 	id := givenOr(r.GetMerchantId(), "mer", "", r.GetRequestId())
 	return s.do(ctx, id, request(r, s.Clock.Now()), merchant.Create{
 		ID:        id,
-		Settings:  merchant.Settings{Name: r.GetName(), TimeZone: r.GetTimeZone(), GDPROff: r.GetGdprOff()},
+		Settings:  merchant.Settings{Name: r.GetName(), TimeZone: r.GetTimeZone(), GDPROff: r.GetGdprOff(), Policies: r.GetPolicies()},
 		ZoneKnown: zoneKnown(r.GetTimeZone()),
 	})
 }
@@ -29,7 +29,7 @@ func (s *merchants) CreateMerchant(ctx context.Context, r *ledgerv1.CreateMercha
 func (s *merchants) UpdateMerchant(ctx context.Context, r *ledgerv1.UpdateMerchantRequest) (*ledgerv1.MerchantResponse, error) {
 	return s.do(ctx, r.GetMerchantId(), request(r, s.Clock.Now()), merchant.Update{
 		ID:        r.GetMerchantId(),
-		Settings:  merchant.Settings{Name: r.GetName(), TimeZone: r.GetTimeZone(), GDPROff: r.GetGdprOff()},
+		Settings:  merchant.Settings{Name: r.GetName(), TimeZone: r.GetTimeZone(), GDPROff: r.GetGdprOff(), Policies: r.GetPolicies()},
 		ZoneKnown: zoneKnown(r.GetTimeZone()),
 	})
 }
@@ -55,7 +55,7 @@ func (s *merchants) GetMerchant(ctx context.Context, r *ledgerv1.GetMerchantRequ
 }
 
 func viewMerchant(m merchant.State) *ledgerv1.Merchant {
-	return &ledgerv1.Merchant{MerchantId: m.ID, Name: m.Name, TimeZone: m.TimeZone, GdprOff: m.GDPROff}
+	return &ledgerv1.Merchant{MerchantId: m.ID, Name: m.Name, TimeZone: m.TimeZone, GdprOff: m.GDPROff, Policies: m.Policies}
 }
 
 // zoneKnown reports whether the zone files have a zone of this name.

@@ -162,6 +162,8 @@ var reasons = []struct {
 		"The report does not say what happened.", "Send a `stage`."},
 	{"DUE_RANGE", invalid,
 		"A due instant lies in the past, or more than ten years ahead.", "Send one between."},
+	{"DUNNING_DAYS_INVALID", invalid,
+		"The days of the re-attempts are not at most 8 rising days from 1 to 60.", "Send such days, or none for 3, 6 and 9."},
 	{"DURATION_INVALID", invalid,
 		"A duration is not one, or negative where time only goes forward.", "Write seconds: `\"10s\"`, `\"0.5s\"`."},
 	{"ENCODING_UNSUPPORTED", atREST(http.StatusUnsupportedMediaType, codes.InvalidArgument),

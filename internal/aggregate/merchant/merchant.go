@@ -3,7 +3,10 @@ package merchant
 
 import (
 	"cmp"
+	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
@@ -38,8 +41,9 @@ type State struct {
 // Settings are what a merchant can change.
 type Settings struct {
 	Name     string
-	TimeZone string // IANA name
-	GDPROff  bool   // every buyer's GDPR status is told as 0
+	TimeZone string             // IANA name
+	GDPROff  bool               // every buyer's GDPR status is told as 0
+	Policies *ledgerv1.Policies // nil for the defaults
 }
 
 // Exists reports whether the merchant was ever created.
@@ -50,10 +54,10 @@ func Evolve(s State, e *ledgerv1.Event) State {
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_MerchantCreated:
 		m := k.MerchantCreated
-		return State{ID: m.MerchantId, Settings: Settings{Name: m.Name, TimeZone: m.TimeZone, GDPROff: m.GdprOff}}
+		return State{ID: m.MerchantId, Settings: Settings{Name: m.Name, TimeZone: m.TimeZone, GDPROff: m.GdprOff, Policies: m.Policies}}
 	case *ledgerv1.Event_MerchantChanged:
 		m := k.MerchantChanged
-		s.Settings = Settings{Name: m.Name, TimeZone: m.TimeZone, GDPROff: m.GdprOff}
+		s.Settings = Settings{Name: m.Name, TimeZone: m.TimeZone, GDPROff: m.GdprOff, Policies: m.Policies}
 	}
 	return s
 }
@@ -78,7 +82,7 @@ func (c Create) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, err
 	}
 	return []*ledgerv1.Event{{Kind: &ledgerv1.Event_MerchantCreated{MerchantCreated: &ledgerv1.MerchantCreated{
-		MerchantId: c.ID, Name: want.Name, TimeZone: want.TimeZone, GdprOff: want.GDPROff,
+		MerchantId: c.ID, Name: want.Name, TimeZone: want.TimeZone, GdprOff: want.GDPROff, Policies: want.Policies,
 	}}}}, nil
 }
 
@@ -98,11 +102,11 @@ func (c Update) Decide(s State) ([]*ledgerv1.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want == s.Settings {
+	if want.equal(s.Settings) {
 		return nil, aggregate.Refuse("UNCHANGED", "the merchant has these settings already")
 	}
 	return []*ledgerv1.Event{{Kind: &ledgerv1.Event_MerchantChanged{MerchantChanged: &ledgerv1.MerchantChanged{
-		Name: want.Name, TimeZone: want.TimeZone, GdprOff: want.GDPROff,
+		Name: want.Name, TimeZone: want.TimeZone, GdprOff: want.GDPROff, Policies: want.Policies,
 	}}}}, nil
 }
 
@@ -110,7 +114,42 @@ func (s Settings) checked(zoneKnown bool) (Settings, error) {
 	if strings.TrimSpace(s.Name) == "" {
 		return Settings{}, aggregate.InvalidField("name", "NAME_REQUIRED", "a merchant has a name")
 	}
+	var err error
+	if s.Policies, err = checkPolicies(s.Policies); err != nil {
+		return Settings{}, err
+	}
 	zoneKnown = zoneKnown || s.TimeZone == ""
 	s.TimeZone = cmp.Or(s.TimeZone, defaultZone)
 	return s, calendar.CheckZone("time_zone", s.TimeZone, zoneKnown)
+}
+
+func (s Settings) equal(t Settings) bool {
+	return s.Name == t.Name && s.TimeZone == t.TimeZone && s.GDPROff == t.GDPROff && proto.Equal(s.Policies, t.Policies)
+}
+
+const (
+	// maxReattempts is how often a declined payment is tried again: no card scheme likes more.
+	maxReattempts = 8
+	// maxDunningDay is how long a subscription can be past due.
+	maxDunningDay = 60
+)
+
+// checkPolicies returns policies that name every choice; nil stays nil, for the defaults.
+func checkPolicies(p *ledgerv1.Policies) (*ledgerv1.Policies, error) {
+	if p == nil {
+		return nil, nil
+	}
+	p = proto.CloneOf(p)
+	if p.Chargeback == ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_UNSPECIFIED {
+		p.Chargeback = ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL
+	}
+	if p.LateCharge == ledgerv1.LateChargePolicy_LATE_CHARGE_POLICY_UNSPECIFIED {
+		p.LateCharge = ledgerv1.LateChargePolicy_LATE_CHARGE_POLICY_KEEP
+	}
+	days := p.DunningDays
+	rising := slices.IsSorted(days) && len(slices.Compact(slices.Clone(days))) == len(days)
+	if len(days) > maxReattempts || !rising || len(days) > 0 && (days[0] < 1 || days[len(days)-1] > maxDunningDay) {
+		return nil, aggregate.InvalidField("policies.dunning_days", "DUNNING_DAYS_INVALID", "at most %d rising days, from 1 to %d", maxReattempts, maxDunningDay)
+	}
+	return p, nil
 }
