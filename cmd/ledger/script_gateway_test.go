@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -39,6 +41,42 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 	if resp.StatusCode >= 400 {
 		ts.Fatalf("the gateway answered %s", resp.Status)
 	}
+}
+
+// gateway does what the gateway does without being asked: it takes a payment by a schedule of its own, and returns one
+// at its desk.
+func (w *world) gateway(ts *testscript.TestScript, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: gateway charges SUB MINOR | gateway returns SUB MINOR")
+	}
+	s := w.subscription(ts, args[1])
+	account := w.server.sandbox + "/v1/accounts/" + sandboxAccount
+	amount := `"amount": {"currency_code": "USD", "minor_units": ` + args[2] + `}`
+	path, body := "/payments", fmt.Sprintf(`{%s, "method": %q, "metadata": {"merchant": %q, "subscription": %q}}`,
+		amount, s.GetPaymentMethod().GetReference(), firstMerchant, args[1])
+	if args[0] == "returns" {
+		path, body = "/charges/"+w.lastCharge(ts, args[1])+"/refunds", "{"+amount+`, "reason": "asked by telephone"}`
+	}
+	resp, err := http.Post(account+path, "application/json", strings.NewReader(body))
+	ts.Check(err)
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		ts.Fatalf("the gateway answered %s", resp.Status)
+	}
+}
+
+// lastCharge is the gateway's id of the charge that a subscription's latest payment was.
+func (w *world) lastCharge(ts *testscript.TestScript, id string) string {
+	r, err := ledgerv1.NewOrderServiceClient(w.settled(ts).conn).ListOrders(context.Background(),
+		&ledgerv1.ListOrdersRequest{MerchantId: firstMerchant, SubscriptionId: id})
+	ts.Check(err)
+	for _, o := range r.Orders {
+		if o.Type == ledgerv1.OrderType_ORDER_TYPE_SALE || o.Type == ledgerv1.OrderType_ORDER_TYPE_REBILL {
+			return o.GatewayReference
+		}
+	}
+	ts.Fatalf("%s has paid nothing", id)
+	return ""
 }
 
 // entry is a line of the gateway's book.

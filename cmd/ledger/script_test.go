@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	ipn ORDER             print all variables of an order's notification
 //	buyer approve|decline SUB   what the buyer does on the gateway's page
 //	buyer revoke SUB      the buyer ends the agreement at the gateway
+//	gateway charges|returns SUB MINOR   what the gateway does by itself, in minor units of USD
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
@@ -71,6 +72,7 @@ func TestStories(t *testing.T) {
 			"ipns":     inWorld((*world).ipns),
 			"ipn":      inWorld((*world).ipn),
 			"buyer":    inWorld((*world).buyer),
+			"gateway":  inWorld((*world).gateway),
 			"charged":  inWorld((*world).charged),
 			"book":     inWorld((*world).book),
 			"sql":      inWorld((*world).question),

@@ -23,7 +23,11 @@ import (
 )
 
 // notReasons are texts in the code that look like a reason and are none.
-var notReasons = []string{"NO_COLOR"}
+var notReasons = []string{
+	"NO_COLOR",
+	// Codes of a gateway.
+	"AGREEMENT_ALREADY_CANCELLED", "BILLING_AGREEMENT_NOT_FOUND", "PAYER_ACTION_REQUIRED", "TOKEN_ID_NOT_FOUND",
+}
 
 func TestReasonsAreThoseOfTheCode(t *testing.T) {
 	t.Parallel()
