@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ledger.internal/ledger/internal/aggregate/event"
+	"ledger.internal/ledger/internal/projection"
 	"ledger.internal/ledger/internal/sim/invariant"
 )
 
@@ -22,7 +24,8 @@ func verifyCommand() *cobra.Command {
 subscription folded, every journal entry balanced. It lets the views and the
 queue of notifications catch up, and compares them with what the events say; and
 what the orders did to the merchant's money has to be what lies at his gateways,
-plus fees, less what is in suspense. It exits with 1 if anything is off.`,
+plus fees, less what is in suspense. At last it builds the views anew and
+compares every row. It exits with 1 if anything is off.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(cfg.DataDir); err != nil {
 				return configError{fmt.Errorf("--data-dir: %w", err)}
@@ -61,19 +64,43 @@ func verify(ctx context.Context, cfg config) (*invariant.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(ctx)
+	following, stop := context.WithCancel(ctx)
 	ended := make(chan error, len(s.followers))
 	for _, f := range s.followers {
-		go func() { ended <- divergence(f.Run(ctx)) }()
+		go func() { ended <- divergence(f.Run(following)) }()
 	}
-	report, err := s.check(ctx, head)
+	report, err := s.check(following, head)
 	stop()
 	for range s.followers {
 		if stopped := <-ended; err == nil {
 			err = stopped
 		}
 	}
+	if err == nil {
+		err = s.compareRebuilt(ctx, report)
+	}
 	return report, err
+}
+
+// compareRebuilt builds the views anew beside the ones there are, and reports the rows that differ.
+func (s *service) compareRebuilt(ctx context.Context, report *invariant.Report) error {
+	done, err := projection.Rebuild{Log: s.log, Store: s.views, Views: projection.Views(), Check: true}.Run(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range done.Tables {
+		if t.Skipped != "" {
+			report.Violations = append(report.Violations, fmt.Sprintf("table %s cannot be compared with the log: %s", t.Table, t.Skipped))
+		}
+		for _, d := range t.First {
+			report.Violations = append(report.Violations,
+				fmt.Sprintf("table %s, %s: not what the log says: %s", t.Table, d.Key, strings.TrimSpace(d.What+" "+strings.Join(d.Columns, ", "))))
+		}
+		if more := t.Differing - int64(len(t.First)); more > 0 {
+			report.Violations = append(report.Violations, fmt.Sprintf("table %s: %d more rows are not what the log says", t.Table, more))
+		}
+	}
+	return nil
 }
 
 // check waits for the projections to reach head, then looks at everything.

@@ -49,8 +49,9 @@ func (d *decision) step() uint32 {
 	}
 	before := d.Attempts[len(d.Attempts)-1]
 	last := before.Reattempt
-	again := before.Status == AttemptNotCharged || before.Status == AttemptMismatched || before.Replacement != d.Replacement
-	if again || d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt) {
+	manual := d.NextAttempt.IsZero() || d.now.Before(d.NextAttempt)
+	again := before.Status == AttemptNotCharged || before.Status == AttemptMismatched
+	if manual || again || before.Replacement != d.Replacement {
 		return last
 	}
 	step := last
