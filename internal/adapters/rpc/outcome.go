@@ -11,7 +11,7 @@ type asked struct {
 	payNumber, attempt uint32
 	refund             string
 	method             uint32 // the replacement that is to be stored; else 0
-	free               int64 // the order of a payment of 0 that asked nobody; else 0
+	free               int64  // the order of a payment of 0 that asked nobody; else 0
 }
 
 // askedOf finds in a command's events what it asked for.

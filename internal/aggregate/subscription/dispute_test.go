@@ -47,10 +47,10 @@ func opened(id string, inquiry bool) *ledgerv1.Event {
 	}}}
 }
 
-func withdrawn(order int64, id string, minor int64, over bool) *ledgerv1.Event {
+func withdrawn(order int64, id string, minor int64, over int64) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_DisputeFundsWithdrawn{DisputeFundsWithdrawn: &ledgerv1.DisputeFundsWithdrawn{
 		OrderId: orders + order, DisputeId: id, ParentOrderId: orders + 1, OriginalOrderId: orders + 1, PayNumber: 1,
-		Amounts: price(minor), Reason: "fraudulent", OverReturned: over, Policy: ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL,
+		Amounts: price(minor), Reason: "fraudulent", OverReturned: over > 0, Excess: excess(over), Policy: ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL,
 	}}}
 }
 
@@ -80,23 +80,23 @@ func TestDispute(t *testing.T) {
 		{name: "opened: a flag only", given: bought(), when: dispute("d1", openedStage), status: subscription.Active, then: events{opened("d1", false)}},
 		{name: "inquiry after it was opened", given: with(bought(), dispute("d1", openedStage)), when: dispute("d1", inquiryStage)},
 		{name: "withdrawn: told, and the end", given: with(bought(), dispute("d1", openedStage)), when: takeBack("d1", 0), status: subscription.Cancelled,
-			then: events{withdrawn(2, "d1", 4700, false), cancelled(3, byChargeback)}},
+			then: events{withdrawn(2, "d1", 4700, 0), cancelled(3, byChargeback)}},
 		{name: "withdrawn without having been opened", given: bought(), when: takeBack("d1", 0), status: subscription.Cancelled,
-			then: events{withdrawn(2, "d1", 4700, false), cancelled(3, byChargeback)}},
-		{name: "a part is withdrawn", given: bought(), when: takeBack("d1", 1000), then: events{withdrawn(2, "d1", 1000, false), cancelled(3, byChargeback)}},
+			then: events{withdrawn(2, "d1", 4700, 0), cancelled(3, byChargeback)}},
+		{name: "a part is withdrawn", given: bought(), when: takeBack("d1", 1000), then: events{withdrawn(2, "d1", 1000, 0), cancelled(3, byChargeback)}},
 		{name: "withdrawn twice", given: taken, when: takeBack("d1", 0)},
 		{name: "withdrawn again after it was reinstated", given: with(taken, giveBack("d1")), when: takeBack("d1", 0)},
 		{name: "opened after it was withdrawn", given: taken, when: dispute("d1", openedStage)},
 		{name: "another dispute about the same payment", given: with(bought(), takeBack("d1", 1000)), when: takeBack("d2", 1000), status: subscription.Cancelled,
-			then: events{withdrawn(4, "d2", 1000, false)}},
+			then: events{withdrawn(4, "d2", 1000, 0)}},
 		{name: "more than is left", given: with(bought(), refund("r1", 0), refunded("r1")), when: takeBack("d1", 0), status: subscription.Cancelled,
-			then: events{withdrawn(3, "d1", 4700, true), cancelled(4, byChargeback)}},
-		{name: "more than was captured", given: bought(), when: takeBack("d1", 5000), then: events{withdrawn(2, "d1", 5000, true), cancelled(3, byChargeback)}},
+			then: events{withdrawn(3, "d1", 4700, 4700), cancelled(4, byChargeback)}},
+		{name: "more than was captured", given: bought(), when: takeBack("d1", 5000), then: events{withdrawn(2, "d1", 5000, 300), cancelled(3, byChargeback)}},
 		{name: "on a trial payment", given: commands{start(terms(subscription.Recurring, trial(14, 4700))), settle(t0, 1, 1, 4700)}, when: takeBack("d1", 0), status: subscription.Cancelled,
-			then: events{withdrawn(2, "d1", 4700, false), cancelled(3, byChargeback)}},
-		{name: "after the end", given: with(bought(), cancel(t0)), when: takeBack("d1", 0), status: subscription.Cancelled, then: events{withdrawn(3, "d1", 4700, false)}},
+			then: events{withdrawn(2, "d1", 4700, 0), cancelled(3, byChargeback)}},
+		{name: "after the end", given: with(bought(), cancel(t0)), when: takeBack("d1", 0), status: subscription.Cancelled, then: events{withdrawn(3, "d1", 4700, 0)}},
 		{name: "of what is completed", given: commands{start(terms(subscription.OneTime)), settle(t0, 1, 1, 4700)}, when: takeBack("d1", 0), status: subscription.Completed,
-			then: events{withdrawn(2, "d1", 4700, false)}},
+			then: events{withdrawn(2, "d1", 4700, 0)}},
 		{name: "reinstated: no revival", given: taken, when: giveBack("d1"), status: subscription.Cancelled, then: events{reinstated(4, "d1", 4700)}},
 		{name: "reinstated without the order's name", given: taken, when: unnamed, then: events{reinstated(4, "d1", 4700)}},
 		{name: "reinstated twice", given: with(taken, giveBack("d1")), when: giveBack("d1")},
@@ -106,7 +106,7 @@ func TestDispute(t *testing.T) {
 		{name: "closed twice", given: with(taken, closeDispute("d1", lost)), when: closeDispute("d1", lost)},
 		{name: "closed before it was heard of", given: bought(), when: closeDispute("d1", lost), status: subscription.Active, then: events{closed("d1", lost)}},
 		{name: "opened after it was closed", given: with(bought(), closeDispute("d1", lost)), when: dispute("d1", openedStage)},
-		{name: "withdrawn after it was closed", given: with(bought(), closeDispute("d1", lost)), when: takeBack("d1", 0), then: events{withdrawn(2, "d1", 4700, false), cancelled(3, byChargeback)}},
+		{name: "withdrawn after it was closed", given: with(bought(), closeDispute("d1", lost)), when: takeBack("d1", 0), then: events{withdrawn(2, "d1", 4700, 0), cancelled(3, byChargeback)}},
 		{name: "reinstated after it was closed", given: with(taken, closeDispute("d1", won)), when: giveBack("d1"), then: events{reinstated(4, "d1", 4700)}},
 
 		{name: "closed without an outcome", given: taken, when: closeDispute("d1", 0), refused: "DISPUTE_OUTCOME_REQUIRED"},

@@ -18,7 +18,7 @@ func withPolicy(c command, p ledgerv1.ChargebackPolicy) command {
 // hold withdraws the first payment from a merchant who wants to wait how the dispute ends.
 func hold(dispute string) command { return withPolicy(takeBack(dispute, 0), holds) }
 
-func withdrawnUnder(p ledgerv1.ChargebackPolicy, order int64, id string, minor int64, over bool) *ledgerv1.Event {
+func withdrawnUnder(p ledgerv1.ChargebackPolicy, order int64, id string, minor int64, over int64) *ledgerv1.Event {
 	e := withdrawn(order, id, minor, over)
 	e.GetDisputeFundsWithdrawn().Policy = p
 	return e
@@ -31,7 +31,7 @@ func TestHold(t *testing.T) {
 	lost1 := closeDispute("d1", lost)
 	part := withPolicy(takeBack("d2", 1000), holds)
 	run(t, []scenario{
-		{name: "withdrawn: told, and it lives", given: bought(), when: hold("d1"), status: subscription.Active, then: events{withdrawnUnder(holds, 2, "d1", 4700, false)}},
+		{name: "withdrawn: told, and it lives", given: bought(), when: hold("d1"), status: subscription.Active, then: events{withdrawnUnder(holds, 2, "d1", 4700, 0)}},
 		{name: "withdrawn again", given: held, when: hold("d1"), status: subscription.Active},
 		{name: "nothing is charged when due", given: held, when: wake(feb), status: subscription.Active},
 		{name: "nor by hand", given: held, when: rebill(feb), refused: "PAYMENT_HELD"},
@@ -44,7 +44,7 @@ func TestHold(t *testing.T) {
 		{name: "won before anything was due", given: with(held, won1), when: wake(feb.Add(-1)), status: subscription.Active},
 		{name: "lost", given: held, when: lost1, status: subscription.Cancelled, then: events{closed("d1", lost), cancelled(3, byChargeback)}},
 		{name: "lost, told before the withdrawal", given: with(bought(), lost1), when: hold("d1"), status: subscription.Cancelled,
-			then: events{withdrawnUnder(holds, 2, "d1", 4700, false), cancelled(3, byChargeback)}},
+			then: events{withdrawnUnder(holds, 2, "d1", 4700, 0), cancelled(3, byChargeback)}},
 		{name: "won, told before the withdrawal: nothing is held", given: with(bought(), won1, hold("d1")), when: wake(feb), then: events{requested(2, 1, 0, 4700, feb)}},
 		{name: "lost after the end", given: with(held, cancel(feb)), when: lost1, status: subscription.Cancelled, then: events{closed("d1", lost)}},
 		{name: "one of two is won: held", given: with(held, part, won1), when: wake(feb), status: subscription.Active},
@@ -96,12 +96,12 @@ func TestIgnore(t *testing.T) {
 	t.Parallel()
 	given := with(bought(), withPolicy(takeBack("d1", 0), ignores))
 	run(t, []scenario{
-		{name: "withdrawn", given: bought(), when: withPolicy(takeBack("d1", 0), ignores), status: subscription.Active, then: events{withdrawnUnder(ignores, 2, "d1", 4700, false)}},
+		{name: "withdrawn", given: bought(), when: withPolicy(takeBack("d1", 0), ignores), status: subscription.Active, then: events{withdrawnUnder(ignores, 2, "d1", 4700, 0)}},
 		{name: "it goes on", given: given, when: wake(feb), then: events{requested(2, 1, 0, 4700, feb)}},
 		{name: "lost", given: given, when: closeDispute("d1", lost), status: subscription.Active, then: events{closed("d1", lost)}},
 		{name: "lost, told before the withdrawal", given: with(bought(), closeDispute("d1", lost)), when: withPolicy(takeBack("d1", 0), ignores), status: subscription.Active,
-			then: events{withdrawnUnder(ignores, 2, "d1", 4700, false)}},
-		{name: "no policy: the end", given: bought(), when: withPolicy(takeBack("d1", 0), 0), status: subscription.Cancelled, then: events{withdrawn(2, "d1", 4700, false), cancelled(3, byChargeback)}},
+			then: events{withdrawnUnder(ignores, 2, "d1", 4700, 0)}},
+		{name: "no policy: the end", given: bought(), when: withPolicy(takeBack("d1", 0), 0), status: subscription.Cancelled, then: events{withdrawn(2, "d1", 4700, 0), cancelled(3, byChargeback)}},
 	})
 }
 

@@ -135,10 +135,10 @@ func observeRefund(reference string, minor int64) subscription.ObserveRefund {
 	return c
 }
 
-func refundObserved(order int64, reference string, minor int64, full, over bool) *ledgerv1.Event {
+func refundObserved(order int64, reference string, minor int64, full bool, over int64) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_RefundObserved{RefundObserved: &ledgerv1.RefundObserved{
 		OrderId: orders + order, ParentOrderId: orders + 1, OriginalOrderId: orders + 1, PayNumber: 1, Amounts: price(minor),
-		Reference: reference, Full: full, OverReturned: over, Reason: "at the desk",
+		Reference: reference, Full: full, OverReturned: over > 0, Excess: excess(over), Reason: "at the desk",
 	}}}
 }
 
@@ -150,16 +150,16 @@ func TestObserveRefund(t *testing.T) {
 	euro := observeRefund("re_x", 100)
 	euro.Amount = &ledgerv1.Money{CurrencyCode: "EUR", MinorUnits: 100}
 	run(t, []scenario{
-		{name: "all", given: bought(), when: observeRefund("re_x", 0), status: subscription.Active, then: events{refundObserved(2, "re_x", 4700, true, false)}},
-		{name: "a part", given: bought(), when: observeRefund("re_x", 1000), then: events{refundObserved(2, "re_x", 1000, false, false)}},
+		{name: "all", given: bought(), when: observeRefund("re_x", 0), status: subscription.Active, then: events{refundObserved(2, "re_x", 4700, true, 0)}},
+		{name: "a part", given: bought(), when: observeRefund("re_x", 1000), then: events{refundObserved(2, "re_x", 1000, false, 0)}},
 		{name: "twice", given: with(bought(), observeRefund("re_x", 1000)), when: observeRefund("re_x", 1000)},
-		{name: "two", given: with(bought(), observeRefund("re_x", 1000)), when: observeRefund("re_y", 3700), then: events{refundObserved(3, "re_y", 3700, true, false)}},
-		{name: "all that is left", given: most, when: observeRefund("re_x", 0), then: events{refundObserved(3, "re_x", 700, true, false)}},
-		{name: "more than is left: it is a fact, and flagged", given: most, when: observeRefund("re_x", 1000), then: events{refundObserved(3, "re_x", 1000, true, true)}},
-		{name: "more than was captured", given: bought(), when: observeRefund("re_x", 5000), then: events{refundObserved(2, "re_x", 5000, true, true)}},
+		{name: "two", given: with(bought(), observeRefund("re_x", 1000)), when: observeRefund("re_y", 3700), then: events{refundObserved(3, "re_y", 3700, true, 0)}},
+		{name: "all that is left", given: most, when: observeRefund("re_x", 0), then: events{refundObserved(3, "re_x", 700, true, 0)}},
+		{name: "more than is left: it is a fact, and flagged", given: most, when: observeRefund("re_x", 1000), then: events{refundObserved(3, "re_x", 1000, true, 300)}},
+		{name: "more than was captured", given: bought(), when: observeRefund("re_x", 5000), then: events{refundObserved(2, "re_x", 5000, true, 300)}},
 		{name: "all of what is back already", given: with(bought(), refund("r1", 0), refunded("r1")), when: observeRefund("re_x", 0), refused: "AMOUNT_RANGE"},
 		{name: "our own, told by the gateway", given: with(bought(), refund("r1", 0), refunded("r1")), when: observeRefund("re_r1", 4700)},
-		{name: "after the end", given: with(bought(), cancel(t0)), when: observeRefund("re_x", 0), status: subscription.Cancelled, then: events{refundObserved(3, "re_x", 4700, true, false)}},
+		{name: "after the end", given: with(bought(), cancel(t0)), when: observeRefund("re_x", 0), status: subscription.Cancelled, then: events{refundObserved(3, "re_x", 4700, true, 0)}},
 		{name: "reversed", given: with(bought(), observeRefund("re_x", 0)), when: refund("r1", 0), refused: "REFUND_EXCEEDS_CAPTURED"},
 
 		{name: "without a reference", given: bought(), when: observeRefund("", 100), refused: "REFERENCE_REQUIRED"},

@@ -35,10 +35,10 @@ func refundRequested(id string, minor int64) *ledgerv1.Event {
 	}}}
 }
 
-func refundSucceeded(order int64, id string, minor int64, full, over bool) *ledgerv1.Event {
+func refundSucceeded(order int64, id string, minor int64, full bool, over int64) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_RefundSucceeded{RefundSucceeded: &ledgerv1.RefundSucceeded{
 		OrderId: orders + order, RefundId: id, ParentOrderId: orders + 1, OriginalOrderId: orders + 1, PayNumber: 1,
-		Amounts: price(minor), Reference: "re_" + id, Full: full, OverReturned: over,
+		Amounts: price(minor), Reference: "re_" + id, Full: full, OverReturned: over > 0, Excess: excess(over),
 	}}}
 }
 
@@ -96,25 +96,25 @@ func TestRefundOutcomes(t *testing.T) {
 	failed := &ledgerv1.Event{Kind: &ledgerv1.Event_RefundFailed{RefundFailed: &ledgerv1.RefundFailed{RefundId: "r1", Code: "absent"}}}
 	parts := with(bought(), refund("r1", 1000), refunded("r1"), refund("r2", 1700), refunded("r2"))
 	run(t, []scenario{
-		{name: "full", given: asked, when: refunded("r1"), status: subscription.Active, then: events{refundSucceeded(2, "r1", 4700, true, false)}},
-		{name: "first of three parts", given: with(bought(), refund("r1", 1000)), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 1000, false, false)}},
+		{name: "full", given: asked, when: refunded("r1"), status: subscription.Active, then: events{refundSucceeded(2, "r1", 4700, true, 0)}},
+		{name: "first of three parts", given: with(bought(), refund("r1", 1000)), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 1000, false, 0)}},
 		{name: "second of three parts", given: with(bought(), refund("r1", 1000), refunded("r1"), refund("r2", 1700)), when: refunded("r2"),
-			then: events{refundSucceeded(3, "r2", 1700, false, false)}},
-		{name: "last of three parts is the full one", given: with(parts, refund("r3", 0)), when: refunded("r3"), then: events{refundSucceeded(4, "r3", 2000, true, false)}},
+			then: events{refundSucceeded(3, "r2", 1700, false, 0)}},
+		{name: "last of three parts is the full one", given: with(parts, refund("r3", 0)), when: refunded("r3"), then: events{refundSucceeded(4, "r3", 2000, true, 0)}},
 		{name: "an open one does not count", given: with(bought(), refund("r1", 1000), refund("r2", 3700)), when: refunded("r2"),
-			then: events{refundSucceeded(2, "r2", 3700, false, false)}},
+			then: events{refundSucceeded(2, "r2", 3700, false, 0)}},
 		{name: "succeeds twice", given: with(asked, refunded("r1")), when: refunded("r1")},
 		{name: "pending", given: asked, when: pended, then: events{{Kind: &ledgerv1.Event_RefundPending{RefundPending: &ledgerv1.RefundPending{RefundId: "r1", Reference: "re_1"}}}}},
 		{name: "pending twice", given: with(asked, pended), when: pended},
 		{name: "unknown", given: asked, when: doubted, then: events{{Kind: &ledgerv1.Event_RefundUnknown{RefundUnknown: &ledgerv1.RefundUnknown{
 			RefundId: "r1", Why: "timeout", SentAt: at(t0.Add(day))}}}}},
 		{name: "unknown twice", given: with(asked, doubted), when: doubted},
-		{name: "unknown, then found", given: with(asked, doubted), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 4700, true, false)}},
+		{name: "unknown, then found", given: with(asked, doubted), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 4700, true, 0)}},
 		{name: "fails", given: asked, when: giveUp("r1"), then: events{failed}},
 		{name: "fails twice", given: with(asked, giveUp("r1")), when: giveUp("r1")},
-		{name: "given up, then found", given: with(asked, giveUp("r1")), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 4700, true, false)}},
+		{name: "given up, then found", given: with(asked, giveUp("r1")), when: refunded("r1"), then: events{refundSucceeded(2, "r1", 4700, true, 0)}},
 		{name: "given up, done again, then found: over-returned", given: with(asked, giveUp("r1"), refund("r2", 0), refunded("r2")), when: refunded("r1"),
-			then: events{refundSucceeded(3, "r1", 4700, true, true)}},
+			then: events{refundSucceeded(3, "r1", 4700, true, 4700)}},
 		{name: "fails after it succeeded: that is a reversal", given: with(asked, refunded("r1")), when: giveUp("r1")},
 		{name: "reversed", given: with(asked, refunded("r1")), when: reverse("r1"), then: events{refundReversed(3, "r1", 4700)}},
 		{name: "reversed twice", given: with(asked, refunded("r1"), reverse("r1")), when: reverse("r1")},
@@ -165,7 +165,7 @@ func TestRefundParts(t *testing.T) {
 func TestRefundTurnsUpBesideAnother(t *testing.T) {
 	t.Parallel()
 	given := with(bought(), refund("r1", 0), giveUp("r1"), refund("r2", 0), refunded("r1"))
-	run(t, []scenario{{name: "it was sent all the same", given: given, when: refunded("r2"), then: events{refundSucceeded(3, "r2", 4700, true, true)}}})
+	run(t, []scenario{{name: "it was sent all the same", given: given, when: refunded("r2"), then: events{refundSucceeded(3, "r2", 4700, true, 4700)}}})
 	r2, _ := after(t, given...).FindRefund("r2")
 	equal(t, "withdrawn", r2.Withdrawn, true)
 	room := after(t, with(bought(), refund("r1", 1000), giveUp("r1"), refund("r2", 3700), refunded("r1"))...)
@@ -178,11 +178,11 @@ func TestRefundRacesAChargeback(t *testing.T) {
 	t.Parallel()
 	raced := with(bought(), refund("r1", 1000), takeBack("d1", 0))
 	run(t, []scenario{
-		{name: "found done: more went back than was captured", given: raced, when: refunded("r1"), then: events{refundSucceeded(4, "r1", 1000, true, true)}},
+		{name: "found done: more went back than was captured", given: raced, when: refunded("r1"), then: events{refundSucceeded(4, "r1", 1000, true, 1000)}},
 		{name: "found failed", given: raced, when: giveUp("r1"), then: events{{Kind: &ledgerv1.Event_RefundFailed{RefundFailed: &ledgerv1.RefundFailed{RefundId: "r1", Code: "absent"}}}}},
 		{name: "nothing is left to refund", given: raced, when: refund("r2", 0), refused: "REFUND_EXCEEDS_CAPTURED"},
 		{name: "a part was charged back, the rest refunded", given: with(bought(), takeBack("d1", 4000), refund("r1", 0)), when: refunded("r1"),
-			then: events{refundSucceeded(4, "r1", 700, true, false)}},
+			then: events{refundSucceeded(4, "r1", 700, true, 0)}},
 		{name: "reinstated: it can be refunded again", given: with(bought(), takeBack("d1", 0), giveBack("d1")), when: refund("r1", 0), then: events{refundRequested("r1", 4700)}},
 	})
 	later := subscription.Refund{Now: feb, ID: "r2", OrderID: orders + 2}

@@ -389,3 +389,11 @@ func cancelled(order int64, reason ledgerv1.CancelReason) *ledgerv1.Event {
 func completed(payments uint32) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionCompleted{SubscriptionCompleted: &ledgerv1.SubscriptionCompleted{Payments: payments}}}
 }
+
+// excess is how much more went back than was left; nil if it is none.
+func excess(minor int64) *ledgerv1.Money {
+	if minor == 0 {
+		return nil
+	}
+	return usd(minor)
+}
