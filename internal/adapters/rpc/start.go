@@ -42,22 +42,23 @@ func (s *subscriptions) start(ctx context.Context, r starting, trial bool) (*led
 	if _, err := c.Decide(subscription.State{}); err != nil || r.GetValidateOnly() {
 		return s.begin(ctx, r, c.ID, c.Now, false, begin) // refused, or only asked about: nothing is reserved for it
 	}
-	known, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, c.ID))
-	if err != nil {
-		return nil, err
-	}
-	if known.Exists() { // asked again, or a mistake: either way it is answered from what is there
+	if refusal := s.mayBegin(ctx, r, c); refusal != nil {
+		// Unless it has begun: then it is answered from what is there, whatever holds today.
+		known, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, c.ID))
+		if err != nil || !known.Exists() {
+			return nil, refusal
+		}
 		return s.begin(ctx, r, c.ID, c.Now, false, begin)
 	}
-	if err := s.open(ctx, c.Merchant, start.GetConnectionId()); err != nil {
-		return nil, err
-	}
-	if !r.GetAllowDuplicate() {
-		if err := s.reserve(ctx, c); err != nil {
-			return nil, err
-		}
-	}
 	return s.begin(ctx, r, c.ID, c.Now, true, begin)
+}
+
+// mayBegin refuses a start that nothing speaks against but the world around it.
+func (s *subscriptions) mayBegin(ctx context.Context, r starting, c subscription.Start) error {
+	if err := s.open(ctx, c.Merchant, c.Request.GetConnectionId()); err != nil || r.GetAllowDuplicate() {
+		return err
+	}
+	return s.reserve(ctx, c)
 }
 
 func (s *subscriptions) importOne(ctx context.Context, r *ledgerv1.ImportSubscriptionRequest) (*ledgerv1.CommandResponse, error) {
