@@ -22,6 +22,7 @@ func Journal() Projection {
 		Categories: []string{subscriptions},
 		Schema:     journalSchema,
 		Tables:     []string{"journal_postings", "journal_subscriptions"},
+		Views:      []View{journalView()},
 		Apply:      applyEntry,
 	}
 }

@@ -23,6 +23,7 @@ func Subscriptions() Projection {
 		Categories: []string{subscriptions},
 		Schema:     subscriptionsSchema,
 		Tables:     []string{"subscription_versions", "subscription_matters"},
+		Views:      []View{subscriptionsView()},
 		Apply:      applySubscription,
 	}
 }

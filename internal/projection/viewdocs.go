@@ -98,6 +98,86 @@ func payNumbersView() View {
 	}
 }
 
+//go:embed subscriptions.view.sql
+var subscriptionsSelect string
+
+func subscriptionsView() View {
+	return View{
+		Name:    "subscriptions",
+		About:   "One row per subscription as it stands: who pays what for what, how far he has come, and what is next.",
+		Select:  subscriptionsSelect,
+		Table:   "subscription_versions",
+		History: Versions,
+		Key:     []string{"merchant_id", "subscription_id"},
+		Columns: []Column{
+			{"subscription_id", Text, "The subscription."},
+			{"merchant_id", Text, "The merchant whose subscription it is."},
+			{"number", Integer, "Its number; its orders are number times 10,000 and a count."},
+			{"state", Text, "pending, trialing, active, past_due, paused, cancelled, completed or failed."},
+			{"buyer_id", Text, "The merchant's id of the buyer."},
+			{"email", Text, "The buyer's e-mail, in small letters."},
+			{"external_ref", Text, "The merchant's own reference of it."},
+			{"connection_id", Text, "The account through which it is charged now."},
+			{"mode", Text, "test or live."},
+			{"product_id", Text, "What was sold."},
+			{"product_name", Text, "What it is called."},
+			{"price_point", Integer, "At which of its prices."},
+			{"kind", Text, "one_time, recurring, installments or recurring_installments."},
+			{"charged_by", Text, "ledger, or gateway if the gateway runs the schedule."},
+			{"paid_number", Integer, "The highest pay number that is paid; 0 before the first."},
+			{"payments_left", Integer, "How many payments of the plan, or of its running cycle, are to come; NULL if there is no end."},
+			{"currency", Text, "ISO 4217 code of its amounts."},
+			{"next_amount_minor", Integer, "What the next payment asks for, in minor units; NULL if none is left."},
+			{"next_amount", Decimal, "The same as decimal text."},
+			{"next_due_at", Instant, "When the next payment is, or was, due; NULL if none is left."},
+			{"next_attempt_at", Instant, "When the ledger charges it by itself; NULL if it does not, as in a pause or after a hard decline."},
+			{"paid_through", Instant, "Until when the buyer is entitled; NULL for ever, or if he never was."},
+			{"cancel_at", Instant, "When a scheduled cancellation takes effect; NULL if there is none."},
+			{"cancel_reason", Text, "buyer, merchant, dunning, agreement, chargeback or fraud; NULL if it is not cancelled."},
+			{"decline_code", Text, "Why the open payment was declined last, in the gateway's word; NULL if it was not."},
+			{"in_doubt", Text, "yes while the outcome of an attempt or a refund is unknown, else no."},
+			{"disputed", Text, "yes while a dispute is open, else no."},
+			{"amount_mismatch", Text, "yes while a charge of another amount is not resolved, else no."},
+			{"created_at", Instant, "When the ledger first knew of it."},
+			{"started_at", Instant, "When its first payment succeeded; NULL before."},
+			{"known_from", Instant, "Since when it stands like this: what --as-of goes by."},
+			{"event_id", Text, "The event that made it so."},
+		},
+	}
+}
+
+//go:embed journal.view.sql
+var journalSelect string
+
+func journalView() View {
+	return View{
+		Name:    "journal",
+		About:   "One row per posting of the merchants' books. SUM of debits is SUM of credits in each entry, and so in each merchant's book of a mode and a currency.",
+		Select:  journalSelect,
+		Table:   "journal_postings",
+		History: Insertions,
+		Key:     []string{"entry_id", "line"},
+		Columns: []Column{
+			{"entry_id", Text, "The entry: the id of the event that made it."},
+			{"line", Integer, "The posting in its entry, from 1."},
+			{"merchant_id", Text, "Whose book it is."},
+			{"subscription_id", Text, "The subscription whose event it was."},
+			{"order_id", Integer, "The order that the posting belongs to; NULL for money in suspense."},
+			{"event_type", Text, "payment_succeeded, refund_succeeded, dispute_funds_withdrawn and so on."},
+			{"mode", Text, "test or live; never to be added."},
+			{"account", Text, "gateway:<connection>, sales, shipping, tax_payable, discounts, refunds, chargebacks, gateway_fees, losses or suspense:<connection>."},
+			{"currency", Text, "ISO 4217 code; amounts of two currencies are never to be added."},
+			{"debit_minor", Integer, "In minor units; of debit and credit one is 0."},
+			{"debit", Decimal, "The same as decimal text."},
+			{"credit_minor", Integer, "In minor units."},
+			{"credit", Decimal, "The same as decimal text."},
+			{"occurred_at", Instant, "The entry date: when it happened, by the gateway's clock."},
+			{"recorded_at", Instant, "When the ledger wrote it down."},
+			{"known_at", Instant, "From when on every report has it: what --as-of goes by."},
+		},
+	}
+}
+
 //go:embed deliveries.view.sql
 var deliveriesSelect string
 

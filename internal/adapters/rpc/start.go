@@ -42,15 +42,28 @@ func (s *subscriptions) start(ctx context.Context, r starting, trial bool) (*led
 	if _, err := c.Decide(subscription.State{}); err != nil || r.GetValidateOnly() {
 		return s.begin(ctx, r, c.ID, c.Now, false, begin) // refused, or only asked about: nothing is reserved for it
 	}
-	if refusal := s.mayBegin(ctx, r, c); refusal != nil {
-		// Unless it has begun: then it is answered from what is there, whatever holds today.
-		known, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, c.ID))
-		if err != nil || !known.Exists() {
-			return nil, refusal
+	// An id that the caller chose may be taken, and then nothing is reserved for it. One that follows from the request is
+	// taken only if the request was done before, which is rare enough to be looked at when something is in its way.
+	taken := false
+	if start.GetSubscriptionId() != "" {
+		if taken, err = s.taken(ctx, c); err != nil {
+			return nil, err
 		}
-		return s.begin(ctx, r, c.ID, c.Now, false, begin)
 	}
-	return s.begin(ctx, r, c.ID, c.Now, true, begin)
+	if !taken {
+		if refusal := s.mayBegin(ctx, r, c); refusal != nil {
+			if taken, err = s.taken(ctx, c); err != nil || !taken {
+				return nil, refusal
+			}
+		}
+	}
+	return s.begin(ctx, r, c.ID, c.Now, !taken, begin)
+}
+
+// taken reports whether there is a subscription of the start's id: then that is what answers, whatever holds today.
+func (s *subscriptions) taken(ctx context.Context, c subscription.Start) (bool, error) {
+	there, _, err := s.Subscriptions.Load(ctx, subscription.Stream(c.Merchant, c.ID))
+	return there.Exists(), err
 }
 
 // mayBegin refuses a start that nothing speaks against but the world around it.
