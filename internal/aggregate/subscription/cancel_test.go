@@ -66,6 +66,28 @@ func TestCancelAtPeriodEnd(t *testing.T) {
 	equal(t, "entitled until", ended.PaidThrough, feb)
 }
 
+func TestWithdrawCancellation(t *testing.T) {
+	t.Parallel()
+	withdraw := func(now time.Time) command { return subscription.WithdrawCancellation{Now: now} }
+	asked := with(bought(), atPeriodEnd(t0.Add(day)))
+	undone := &ledgerv1.Event{Kind: &ledgerv1.Event_CancellationWithdrawn{CancellationWithdrawn: &ledgerv1.CancellationWithdrawn{}}}
+	run(t, []scenario{
+		{name: "before the end", given: asked, when: withdraw(feb.Add(-1)), status: subscription.Active, then: events{undone}},
+		{name: "then it goes on", given: with(asked, withdraw(feb.Add(-1))), when: wake(feb), then: events{requested(2, 1, 0, 4700, feb)}},
+		{name: "then it is asked for again", given: with(asked, withdraw(feb.Add(-1))), when: atPeriodEnd(feb.Add(-1)), then: events{scheduled(feb)}},
+		{name: "paused", given: with(asked, pause(t0.Add(day))), when: withdraw(feb.Add(-1)), status: subscription.Paused, then: events{undone}},
+		{name: "of a trial", given: with(bought(trial(14, 100)), atPeriodEnd(t0)), when: withdraw(t0), status: subscription.Trialing, then: events{undone}},
+		{name: "at the end", given: asked, when: withdraw(feb), refused: "STATE_INVALID"},
+		{name: "after the end", given: with(asked, wake(feb)), when: withdraw(feb), refused: "STATE_INVALID"},
+		{name: "of nothing", given: bought(), when: withdraw(t0), refused: "CANCELLATION_NOT_SCHEDULED"},
+		{name: "twice", given: with(asked, withdraw(t0.Add(day))), when: withdraw(t0.Add(day)), refused: "CANCELLATION_NOT_SCHEDULED"},
+	})
+	s := after(t, with(asked, withdraw(t0.Add(day)))...)
+	equal(t, "cancel at", s.CancelAt, never)
+	equal(t, "reason", s.CancelReason, ledgerv1.CancelReason_CANCEL_REASON_UNSPECIFIED)
+	equal(t, "due", s.Due(t0), feb)
+}
+
 // A cancellation withdraws what is under way; what an earlier run may have done is found by look-up.
 func TestCancelWithdraws(t *testing.T) {
 	t.Parallel()

@@ -264,6 +264,16 @@ func TestPaymentIsRemembered(t *testing.T) {
 	equal(t, "paid through", l.state.PaidThrough, mar)
 }
 
+// Events from before connections were told went through the subscription's first one.
+func TestChargeWithoutConnection(t *testing.T) {
+	t.Parallel()
+	l := newLife(t)
+	l.do(with(bought(), replace(t0, 1), wake(feb))...)
+	e := succeeded(2, 2, 1, 0, 4700, 9999, mar)
+	e.Metadata = &ledgerv1.Metadata{OccurredAt: at(feb), RecordedAt: at(feb)}
+	equal(t, "connection", subscription.Evolve(l.state, e).Charges[1].Connection, "main")
+}
+
 func TestZeroAmounts(t *testing.T) {
 	t.Parallel()
 	free := terms(subscription.Recurring, coupon(2, 0))

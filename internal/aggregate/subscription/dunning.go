@@ -73,17 +73,14 @@ func (d *decision) nextStep(reattempt uint32) time.Time {
 	return time.Time{}
 }
 
-// untried is the first day of a re-attempt that was not made, whether it has passed or not; zero if none is left. What
-// was not charged, or never asked for, is tried when it was meant to be.
+// untried is the first day of a re-attempt that was not made, whether it has passed or not. Where there is none, what is
+// tried next was meant to be tried anyway: after a pause, after proof of absence.
 func (s State) untried() time.Time {
-	last, ok := s.lastTry()
-	if !ok || last.Status != AttemptDeclined {
-		return s.NextAttempt
-	}
-	if at := s.reattempts(); int(last.Reattempt) < len(at) {
+	at := s.reattempts()
+	if last, ok := s.lastTry(); ok && last.Status == AttemptDeclined && int(last.Reattempt) < len(at) {
 		return at[last.Reattempt]
 	}
-	return time.Time{}
+	return s.NextAttempt
 }
 
 // DeclinePayment reports that an attempt surely did not and will not charge.

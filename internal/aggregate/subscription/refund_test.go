@@ -161,6 +161,61 @@ func TestRefundParts(t *testing.T) {
 	equal(t, "refunded", l.state.Charges[0].Refunded, sum)
 }
 
+// A caller can say which parts go back, as long as no part of them, and no part of what then stays, is overdrawn.
+func TestRefundByParts(t *testing.T) {
+	t.Parallel()
+	of := func(base, discount, shipping, tax int64) *ledgerv1.Amounts {
+		return &ledgerv1.Amounts{Full: usd(base - discount + shipping + tax), Base: usd(base), Discount: usd(discount), Shipping: usd(shipping), Tax: usd(tax)}
+	}
+	sold := terms(oneTime)
+	sold.Regular = of(10000, 1500, 995, 1615)
+	given := commands{start(sold), settle(t0, 1, 1, 11110)}
+	back := func(id string, a *ledgerv1.Amounts) command {
+		return subscription.Refund{Now: t0.Add(day), ID: id, OrderID: orders + 1, Parts: a}
+	}
+	asked := func(id string, a *ledgerv1.Amounts) events {
+		return events{{Kind: &ledgerv1.Event_RefundRequested{RefundRequested: &ledgerv1.RefundRequested{RefundId: id, ParentOrderId: orders + 1, PayNumber: 1, Amounts: a}}}}
+	}
+	shipping := with(given, back("r1", of(0, 0, 995, 0)))
+	run(t, []scenario{
+		{name: "shipping alone", given: given, when: back("r1", of(0, 0, 995, 0)), then: asked("r1", of(0, 0, 995, 0))},
+		{name: "all", given: given, when: back("r1", of(10000, 1500, 995, 1615)), then: asked("r1", of(10000, 1500, 995, 1615))},
+		{name: "parts that are left out are nothing", given: given, when: back("r1", &ledgerv1.Amounts{Base: usd(100)}), then: asked("r1", of(100, 0, 0, 0))},
+		{name: "base with its discount", given: given, when: back("r1", of(5000, 750, 0, 0)), then: asked("r1", of(5000, 750, 0, 0))},
+		{name: "the rest, prorated", given: with(shipping, refunded("r1")), when: refund("r2", 0), then: asked("r2", of(10000, 1500, 0, 1615))},
+		{name: "shipping twice", given: shipping, when: back("r2", of(0, 0, 1, 0)), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "shipping twice, the first one failed", given: with(shipping, giveUp("r1")), when: back("r2", of(0, 0, 995, 0)), then: asked("r2", of(0, 0, 995, 0))},
+		{name: "more base than was sold", given: given, when: back("r1", of(10001, 1500, 0, 0)), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "more tax", given: given, when: back("r1", of(0, 0, 0, 1616)), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "more discount", given: given, when: back("r1", of(10000, 1501, 0, 0)), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "more base than the discount leaves", given: given, when: back("r1", of(8501, 0, 0, 0)), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "as much base as the discount leaves", given: given, when: back("r1", of(8500, 0, 0, 0)), then: asked("r1", of(8500, 0, 0, 0))},
+		{name: "nothing", given: given, when: back("r1", of(0, 0, 0, 0)), refused: "AMOUNT_RANGE"},
+		{name: "parts that do not add up", given: given, when: back("r1", &ledgerv1.Amounts{Base: usd(1), Full: usd(2)}), refused: "AMOUNTS_UNBALANCED"},
+		{name: "in another currency", given: given, when: back("r1", &ledgerv1.Amounts{Base: &ledgerv1.Money{CurrencyCode: "EUR", MinorUnits: 1}}), refused: "CURRENCY_MISMATCH"},
+		{name: "both an amount and its parts", given: given, refused: "AMOUNT_OR_PARTS",
+			when: subscription.Refund{Now: t0, ID: "r1", OrderID: orders + 1, Amount: usd(1), Parts: of(1, 0, 0, 0)}},
+	})
+}
+
+func TestRefundAndCancel(t *testing.T) {
+	t.Parallel()
+	both := func(reason ledgerv1.CancelReason) command {
+		return subscription.Refund{Now: t0.Add(day), ID: "r1", OrderID: orders + 1, Cancel: true, CancelReason: reason}
+	}
+	once := commands{start(terms(oneTime)), settle(t0, 1, 1, 4700)}
+	run(t, []scenario{
+		{name: "for no reason: the buyer's wish", given: bought(), when: both(0), status: subscription.Cancelled, then: events{refundRequested("r1", 4700), cancelled(2, byBuyer)}},
+		{name: "for a reason", given: bought(), when: both(byMerchant), status: subscription.Cancelled, then: events{refundRequested("r1", 4700), cancelled(2, byMerchant)}},
+		{name: "for a reason of ours", given: bought(), when: both(byDunning), refused: "CANCEL_REASON_INVALID"},
+		{name: "paused", given: with(bought(), pause(t0)), when: both(0), status: subscription.Cancelled, then: events{refundRequested("r1", 4700), cancelled(2, byBuyer)}},
+		{name: "what is completed", given: once, when: both(0), status: subscription.Completed, then: events{refundRequested("r1", 4700)}},
+		{name: "what is cancelled", given: with(bought(), cancel(t0)), when: both(0), status: subscription.Cancelled, then: events{refundRequested("r1", 4700)}},
+		{name: "what cannot be refunded is not cancelled", given: with(bought(), refund("r0", 0)), when: both(0), refused: "REFUND_EXCEEDS_CAPTURED"},
+		{name: "the refund succeeds after it", given: with(bought(), both(0)), when: refunded("r1"), status: subscription.Cancelled, then: events{refundSucceeded(3, "r1", 4700, true, false)}},
+	})
+}
+
 // A refund that was given up turns up, and another one had been promised its amount: that one is not sent any more.
 func TestRefundTurnsUpBesideAnother(t *testing.T) {
 	t.Parallel()

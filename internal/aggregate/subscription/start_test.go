@@ -101,6 +101,8 @@ func TestNothingIsThere(t *testing.T) {
 	var scenarios []scenario
 	all := commands{
 		rebill(t0), cancel(t0), subscription.Refund{}, subscription.Chargeback{}, subscription.UpdateBuyer{}, subscription.LoseAgreement{},
+		subscription.WithdrawCancellation{}, subscription.Pause{}, subscription.Resume{}, subscription.Reschedule{}, subscription.ReplacePaymentMethod{},
+		subscription.ChangeTerms{}, subscription.ObservePayment{}, subscription.ObserveRefund{}, subscription.ResolveMismatch{},
 	}
 	for _, c := range all {
 		scenarios = append(scenarios, scenario{name: fmt.Sprintf("%T", c), when: c, refused: "NOT_FOUND"})
