@@ -237,3 +237,28 @@ func TestCallersDeadline(t *testing.T) {
 		t.Errorf("got %v, want DeadlineExceeded", err)
 	}
 }
+
+func TestMerchantPolicies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	asked := &ledgerv1.Policies{DunningDays: []uint32{1, 5}, LateCharge: ledgerv1.LateChargePolicy_LATE_CHARGE_POLICY_REFUND}
+	want := &ledgerv1.Policies{DunningDays: []uint32{1, 5}, Chargeback: ledgerv1.ChargebackPolicy_CHARGEBACK_POLICY_CANCEL, LateCharge: asked.LateCharge}
+	var got ledgerv1.MerchantResponse
+	var now ledgerv1.Merchant
+	w.must("MerchantService/CreateMerchant", &ledgerv1.CreateMerchantRequest{RequestId: "c", MerchantId: "beta", Name: "Beta", Policies: asked}, &got)
+	w.must("MerchantService/GetMerchant", &ledgerv1.GetMerchantRequest{MerchantId: "beta"}, &now)
+	for what, p := range map[string]*ledgerv1.Policies{"created": got.Merchant.GetPolicies(), "shown": now.Policies} {
+		if diff := cmp.Diff(want, p, protocmp.Transform()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	update := &ledgerv1.UpdateMerchantRequest{MerchantId: "beta", RequestId: "u1", Name: "Beta", Policies: asked}
+	check(t, w.call("MerchantService/UpdateMerchant", update, &got), "FailedPrecondition", "UNCHANGED")
+	update.RequestId, update.Policies = "u2", &ledgerv1.Policies{DunningDays: []uint32{9, 3}}
+	check(t, w.call("MerchantService/UpdateMerchant", update, &got), "InvalidArgument", "DUNNING_DAYS_INVALID")
+	update.RequestId, update.Policies = "u3", nil
+	w.must("MerchantService/UpdateMerchant", update, &got)
+	if got.Merchant.GetPolicies() != nil {
+		t.Errorf("got %v, want the defaults", got.Merchant.GetPolicies())
+	}
+}
