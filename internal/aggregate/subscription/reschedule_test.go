@@ -119,7 +119,7 @@ func TestAfterAMove(t *testing.T) {
 func TestRescheduledCycles(t *testing.T) {
 	t.Parallel()
 	jan := date(2027, time.January, 31)
-	feb5, feb10, mar10 := date(2027, time.February, 5), date(2027, time.February, 10), date(2027, time.March, 10)
+	jan10, feb5, feb10, mar10 := date(2027, time.January, 10), date(2027, time.February, 5), date(2027, time.February, 10), date(2027, time.March, 10)
 	// lived goes on to pay what is due until so many are paid, and returns when those were due.
 	lived := func(l *life, n uint32) (got []time.Time) {
 		for l.state.Paid < n {
@@ -141,6 +141,8 @@ func TestRescheduledCycles(t *testing.T) {
 		{"the first of a cycle", 2, commands{move(mar, feb10)}, []time.Time{feb10, mar10, date(2028, time.February, 10)}},
 		{"the first of a cycle, alone", 2, commands{moveAlone(mar, feb10)}, []time.Time{feb10, date(2027, time.February, 28), date(2028, time.January, 31)}},
 		{"the first of a cycle, alone and then with the anchor", 2, commands{moveAlone(mar, feb5), move(mar, feb10)}, []time.Time{feb10, mar10, date(2028, time.February, 10)}},
+		{"the first of a cycle, earlier", 2, commands{move(mar, jan10)}, []time.Time{jan10, feb10, date(2028, time.January, 10)}},
+		{"the first of a cycle, earlier, alone and then with the anchor", 2, commands{moveAlone(mar, feb5), move(mar, jan10)}, []time.Time{jan10, feb10, date(2028, time.January, 10)}},
 		{"the last of a cycle", 1, commands{move(t0, date(2026, time.March, 10))}, []time.Time{date(2026, time.March, 10), feb10, mar10, feb10.AddDate(1, 0, 0)}},
 		{"the last of a cycle, beyond its year", 1, commands{move(t0, mar10)}, []time.Time{mar10, date(2027, time.April, 10), date(2027, time.May, 10), date(2028, time.April, 10)}},
 	} {
