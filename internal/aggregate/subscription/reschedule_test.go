@@ -91,6 +91,7 @@ func TestAfterAMove(t *testing.T) {
 		{"alone, later, then earlier", with(bought(), moveAlone(t0, mar10), moveAlone(t0, feb10)), []time.Time{mar, apr}},
 		{"alone, and back", with(bought(), moveAlone(t0, feb10), moveAlone(t0, feb)), []time.Time{mar, apr}},
 		{"alone, then with the anchor", with(bought(), moveAlone(t0, feb10), move(t0, feb20)), []time.Time{d(time.March, 20), d(time.April, 20)}},
+		{"a long trial, alone, then with the anchor", with(bought(trial(60, 100)), moveAlone(t0, feb10), move(t0, feb20)), []time.Time{d(time.March, 20), d(time.April, 20)}},
 		{"with the anchor, then alone", with(bought(), move(t0, mar10), moveAlone(t0, feb20)), []time.Time{apr10, d(time.May, 10)}},
 		{"a trial", with(bought(trial(14, 100)), move(t0, mar10)), []time.Time{apr10, d(time.May, 10)}},
 		{"a trial alone, longer", with(bought(trial(14, 100)), moveAlone(t0, feb20)), []time.Time{d(time.March, 14), d(time.April, 14)}},
