@@ -184,6 +184,7 @@ func TestDoubtBlocksOnlyItsPayNumber(t *testing.T) {
 	run(t, []scenario{
 		{name: "wake", given: paid, when: wake(mar), then: events{requested(3, 1, 0, 4700, mar)}},
 		{name: "rebill", given: paid, when: rebill(mar), then: events{requested(3, 1, 0, 4700, mar)}},
+		{name: "its end hurries no re-attempt of the next number", given: with(paid, wake(mar), decline(mar, 3, 1, soft), absent(mar, 2, 2)), when: wake(mar.Add(day)), status: subscription.PastDue},
 	})
 	equal(t, "due after the look-ups of the day", s.Due(mar.Add(-1)).After(mar), false)
 }

@@ -127,7 +127,7 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	case c.StopOrder || d.Stopped:
 	case d.Replacement > a.Replacement:
 		next = d.nextAttempt(d.now) // the buyer has given another method since: that one is charged at once
-	case c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT:
+	case c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT || d.Replacement != a.Replacement:
 		next = d.nextAttempt(d.nextStep(a.Reattempt))
 	}
 	over := next.IsZero() && !d.now.Before(d.windowEnd()) && d.Status != Paused && !d.Held()
