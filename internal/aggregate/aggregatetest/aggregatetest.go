@@ -17,7 +17,8 @@ import (
 // Merchant owns the subscriptions of all histories.
 const Merchant = "acme"
 
-// Connection is the one through which all of them are charged.
+// Connection is the one through which all of them are charged. The earlier histories are of the time before events
+// told it.
 const Connection = "main"
 
 // History is the stream of one subscription from its first event to its last, as a log would return it. Positions
@@ -87,5 +88,6 @@ type story struct {
 }
 
 func stories() []story {
-	return slices.Concat(bought(), rebilled(), interrupted(), fullLives(), doubts(), surprises(), returned(), ended())
+	return slices.Concat(bought(), rebilled(), interrupted(), fullLives(), doubts(), surprises(), returned(), ended(),
+		imported(), replanned(), repaid(), disputed())
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -36,6 +37,14 @@ type life struct {
 	method    *ledgerv1.PaymentMethod
 	paid      uint32
 	over      bool // nothing will ever be due again
+
+	connection string    // told by every event that can; empty in lives from before events did
+	unstored   bool      // the gateway has not stored the method yet
+	anchor     time.Time // from which due instants count, if that is not the start
+	anchored   int       // the number that was due then
+	skipped    int       // periods that passed since
+	price      *ledgerv1.Amounts
+	priced     uint32 // the number from which the price counts, if it was changed
 }
 
 func newLife(i int, name string) *life {
@@ -79,6 +88,7 @@ func (l *life) add(e *ledgerv1.Event) {
 	if !l.due.IsZero() {
 		e.Metadata.DueAt = timestamppb.New(l.due)
 	}
+	l.tellConnection(e)
 	l.history.Events = append(l.history.Events, event.Recorded{
 		Stream:   l.history.Stream,
 		Revision: revision,
@@ -88,6 +98,15 @@ func (l *life) add(e *ledgerv1.Event) {
 	})
 	l.n++
 	l.at = l.at.Add(2 * time.Second) // the next one is recorded after this one
+}
+
+// tellConnection names the connection in an event that can.
+func (l *life) tellConnection(e *ledgerv1.Event) {
+	kind := e.ProtoReflect().Descriptor().Oneofs().ByName("kind")
+	m := e.ProtoReflect().Mutable(e.ProtoReflect().WhichOneof(kind)).Message()
+	if f := m.Descriptor().Fields().ByName("connection_id"); f != nil && l.connection != "" {
+		m.Set(f, protoreflect.ValueOfString(l.connection))
+	}
 }
 
 // order gives the next order id.
@@ -131,7 +150,7 @@ func (l *life) start(t *ledgerv1.Terms, changes ...func(*ledgerv1.SubscriptionSt
 
 // stored is the method as it stands at the gateway, nil before the first success.
 func (l *life) stored() *ledgerv1.PaymentMethod {
-	if l.paid == 0 {
+	if l.paid == 0 || l.unstored {
 		return nil
 	}
 	return proto.CloneOf(l.method)
@@ -161,6 +180,7 @@ func (l *life) reference(number, attempt uint32) string {
 func (l *life) succeeded(number, attempt, reattempt uint32) int64 {
 	l.outcome("charge/%d.%d/succeeded", number, attempt)
 	l.settle(number)
+	l.unstored = false
 	id := l.order()
 	l.add(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentSucceeded{PaymentSucceeded: &ledgerv1.PaymentSucceeded{
 		OrderId:         id,

@@ -115,6 +115,9 @@ func (l *life) byPayPal() {
 
 // amounts of a pay number.
 func (l *life) amounts(number uint32) *ledgerv1.Amounts {
+	if l.price != nil && number >= l.priced {
+		return proto.CloneOf(l.price)
+	}
 	t := l.terms
 	regular := number // which regular payment it is, from 1
 	if t.Initial != nil {
@@ -161,6 +164,9 @@ func (l *life) left() uint32 {
 
 // instant is when a number is due. All periods here are months, all cycles of recurring installments years.
 func (l *life) instant(number uint32) time.Time {
+	if !l.anchor.IsZero() {
+		return month(l.anchor, int(number)-l.anchored+l.skipped)
+	}
 	anchor, k := l.startedAt(), int(number)-1
 	if l.terms.Initial != nil {
 		anchor, k = anchor.Add(time.Duration(l.terms.Initial.Days)*day), k-1
@@ -168,7 +174,7 @@ func (l *life) instant(number uint32) time.Time {
 	if n := int(l.terms.Installments); l.terms.Kind == recurringInstallments {
 		return month(anchor, k/n*12+k%n)
 	}
-	return month(anchor, k)
+	return month(anchor, k+l.skipped)
 }
 
 // startedAt is when the first payment succeeded: now, or what the history says.
