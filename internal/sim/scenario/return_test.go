@@ -17,6 +17,15 @@ func bought(more ...step) []step {
 	}, more...)
 }
 
+// shipped is bought, the 249.95 being 200.00 for the goods, 9.95 for the shipping and 40.00 of tax.
+func shipped(more ...step) []step {
+	terms := monthly(usd(20000))
+	terms.Regular.Shipping, terms.Regular.Tax = usd(995), usd(4000)
+	life := bought(more...)
+	life[0].do = start(terms)
+	return life
+}
+
 func TestRefunds(t *testing.T) {
 	t.Parallel()
 	parts := func(base int64) act {
@@ -75,9 +84,17 @@ func TestRefunds(t *testing.T) {
 			"10003 refund 1 -239.95 of 10001",
 		}, []string{"refunds 249.95 USD", "sales -249.95 USD"}},
 
-		// 27 of 30 days of 249.95 are 224.955. Which cent that is is the caller's to say; it is returned as it is said,
-		// and the last refund takes what is left to the cent.
-		{"an amount that was rounded half up", bought(
+		// 27 of 30 days of 249.95 are 224.955. Which cent that is is the caller's to say; it is returned as it is said. Its
+		// parts are 180.004 of the goods, 8.9552 of the shipping and 36.0008 of the tax: the cent that rounding down
+		// leaves over is the shipping's, whose remainder is the largest.
+		{"an amount that was rounded half up", shipped(
+			step{"2012-03-05", refund("r1", 10001, usd(22496)), "refund_requested 224.96"},
+			step{"2012-03-05", refunded("r1"), "refund_succeeded 224.96"},
+		), "active, paid 1, due 2012-04-02", []string{
+			"10001 sale 1 +249.95 partially_refunded",
+			"10002 partial_refund 1 -224.96 of 10001",
+		}, []string{"gateway:main 24.99 USD", "refunds 180.00 USD", "sales -200.00 USD", "shipping -0.99 USD", "tax_payable -4.00 USD"}},
+		{"an amount that was rounded half up, and the rest", shipped(
 			step{"2012-03-05", refund("r1", 10001, usd(22496)), "refund_requested 224.96"},
 			step{"2012-03-05", refunded("r1"), "refund_succeeded 224.96"},
 			step{"2012-03-06", refund("r2", 10001, nil), "refund_requested 24.99"},
@@ -86,7 +103,7 @@ func TestRefunds(t *testing.T) {
 			"10001 sale 1 +249.95 refunded",
 			"10002 partial_refund 1 -224.96 of 10001",
 			"10003 refund 1 -24.99 of 10001",
-		}, []string{"refunds 249.95 USD", "sales -249.95 USD"}},
+		}, []string{"refunds 200.00 USD", "sales -200.00 USD"}},
 	})
 }
 
