@@ -47,9 +47,8 @@ func TestStaleWebhookOfAPayment(t *testing.T) {
 	w.do("s", subscription.Refund{Now: w.clock.Now(), ID: "rf1", OrderID: w.state("s").LastOrder()})
 	w.run()
 	w.wantEvents("s", 4, "refund_requested", "refund_succeeded")
-	for range 2 {
-		w.take(settled)
-	}
+	w.take(settled)
+	w.save(string(settled.body)) // the same under another id
 	w.wantNoFailure()
 	w.wantEvents("s", 6)
 	if c := w.state("s").Charges; len(c) != 1 || c[0].Refunded.Full.MinorUnits != 100 {
@@ -57,7 +56,7 @@ func TestStaleWebhookOfAPayment(t *testing.T) {
 	}
 }
 
-// Two refunds are decided later. Their webhooks come in the wrong order, and twice.
+// Two refunds are decided later. Their webhooks come in the wrong order, and again as other messages.
 func TestStaleWebhooksOfRefunds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
@@ -75,10 +74,9 @@ func TestStaleWebhooksOfRefunds(t *testing.T) {
 		r, _ := w.state("s").FindRefund(id)
 		hooks = append(hooks, w.webhook(r.Key))
 	}
-	for range 2 {
-		for _, h := range hooks {
-			w.take(h)
-		}
+	for _, h := range hooks {
+		w.take(h)
+		w.save(string(h.body)) // the same under another id
 	}
 	w.wantNoFailure()
 	w.wantEvents("s", 7, "refund_succeeded", "refund_succeeded")
