@@ -142,6 +142,7 @@ func TestColumnsAreOfTheirKind(t *testing.T) {
 	w.apply(newTold().endpoint("shop").events...)
 	w.apply(allHistories(t)...)
 	w.apply(newPast("waits").at(0, started(), requested(1, 1, 0), declined(990_001, 1, 1, 0, 9)).events...)
+	w.apply(newPast("leaves").at(0, started(), scheduled(9)).events...)
 	for _, v := range allViews() {
 		rows := w.query(columnNames(v), "SELECT * FROM "+v.Name)
 		if len(rows) == 0 {

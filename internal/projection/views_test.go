@@ -130,6 +130,10 @@ func TestOrdersSumUp(t *testing.T) {
 			orders, effect = orders+1, effect+k.PaymentSucceeded.GetAmounts().GetFull().GetMinorUnits()
 		case *ledgerv1.Event_LateChargeObserved:
 			orders, effect = orders+1, effect+k.LateChargeObserved.GetAmounts().GetFull().GetMinorUnits()
+		case *ledgerv1.Event_PaymentObserved:
+			orders, effect = orders+1, effect+k.PaymentObserved.GetAmounts().GetFull().GetMinorUnits()
+		case *ledgerv1.Event_RefundObserved:
+			orders, effect = orders+1, effect-k.RefundObserved.GetAmounts().GetFull().GetMinorUnits()
 		case *ledgerv1.Event_PaymentDeclined:
 			orders++
 		case *ledgerv1.Event_RefundSucceeded:

@@ -85,6 +85,7 @@ func TestHistoriesHoldTogether(t *testing.T) {
 	for _, h := range aggregatetest.Histories() {
 		number := h.Events[0].GetSubscriptionStarted().GetNumber() + h.Events[0].GetSubscriptionImported().GetNumber() // one of them
 		ordinal := int64(0)
+		tried := map[[2]uint32]bool{}
 		for i, e := range h.Events {
 			if e.Stream != h.Stream || e.Revision != event.Revision(i) {
 				t.Errorf("%s, event %d stands at %s %d", h.Name, i, e.Stream, e.Revision)
@@ -93,6 +94,13 @@ func TestHistoriesHoldTogether(t *testing.T) {
 				before := h.Events[i-1].Metadata.RecordedAt.AsTime()
 				if now := e.Metadata.RecordedAt.AsTime(); now.Before(before) {
 					t.Errorf("%s, event %d is recorded at %s, before the one before it at %s", h.Name, i, now, before)
+				}
+			}
+			if r := e.GetPaymentRequested(); r != nil {
+				if try := [2]uint32{r.PayNumber, r.Attempt}; tried[try] {
+					t.Errorf("%s, event %d makes attempt %d of number %d again", h.Name, i, r.Attempt, r.PayNumber)
+				} else {
+					tried[try] = true
 				}
 			}
 			if id := orderOf(e); id != 0 {

@@ -48,7 +48,9 @@ func replanned() []story {
 			l.later(day)
 			l.resumed(l.instant(2), l.instant(2))
 			l.skips(missed, missed)
-			l.rebilled(2)
+			l.awaited(2)
+			l.requested(2, 2, 0)
+			l.succeeded(2, 2, 0)
 		}},
 		{"trial, extended, rebilled", func(l *life) {
 			l.begin(terms(recurring, trial(14, amounts("USD", 900, 0, 0, 100))))

@@ -212,7 +212,7 @@ func TestRefundAndCancel(t *testing.T) {
 		{name: "what is completed", given: once, when: both(0), status: subscription.Completed, then: events{refundRequested("r1", 4700)}},
 		{name: "what is cancelled", given: with(bought(), cancel(t0)), when: both(0), status: subscription.Cancelled, then: events{refundRequested("r1", 4700)}},
 		{name: "what cannot be refunded is not cancelled", given: with(bought(), refund("r0", 0)), when: both(0), refused: "REFUND_EXCEEDS_CAPTURED"},
-		{name: "the refund succeeds after it", given: with(bought(), both(0)), when: refunded("r1"), status: subscription.Cancelled, then: events{refundSucceeded(3, "r1", 4700, true, false)}},
+		{name: "the refund succeeds after it", given: with(bought(), both(0)), when: refunded("r1"), status: subscription.Cancelled, then: events{refundSucceeded(3, "r1", 4700, true, 0)}},
 	})
 }
 
