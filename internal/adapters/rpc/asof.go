@@ -15,12 +15,9 @@ func (s *Server) asOf(field *timestamppb.Timestamp) (time.Time, error) {
 	if field == nil {
 		return time.Time{}, nil
 	}
-	at := field.AsTime().Truncate(time.Microsecond)
+	at := instant(field).Truncate(time.Microsecond)
 	if at.After(s.Clock.Now()) {
 		return time.Time{}, aggregate.InvalidField("as_of", "AS_OF_IN_FUTURE", "is in the future; leave it out for now")
-	}
-	if at.IsZero() {
-		at = at.Add(time.Microsecond) // the first instant that a Timestamp can name is not now
 	}
 	return at, nil
 }

@@ -1,11 +1,11 @@
 package rpc
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -80,7 +80,7 @@ func join(path, name string) string {
 
 func checkField(path string, fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 	if fd.IsMap() {
-		return checkMap(path, fd, v.Map())
+		return checkMap(path, v.Map())
 	}
 	if !fd.IsList() {
 		return checkValue(path, fd, v)
@@ -93,13 +93,16 @@ func checkField(path string, fd protoreflect.FieldDescriptor, v protoreflect.Val
 	return nil
 }
 
-// checkMap checks keys as texts of their own. Which key is wrong is not said: it may be what was wrong to send.
-func checkMap(path string, fd protoreflect.FieldDescriptor, m protoreflect.Map) (err error) {
+// checkMap checks keys as texts of their own. Which key is wrong is not said: it may be what was wrong to send. How many
+// pairs there may be, and how long, the aggregates know.
+func checkMap(path string, m protoreflect.Map) (err error) {
 	m.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-		if err = checkString(path, fd, k.String()); err == nil {
-			err = checkString(path, fd, v.String())
+		for _, s := range []string{k.String(), v.String()} {
+			if err = cmp.Or(checkSafe(path, s), checkPrintable(path, s)); err != nil {
+				return false
+			}
 		}
-		return err == nil
+		return true
 	})
 	return err
 }
@@ -135,11 +138,10 @@ func unknownEnum(path string, fd protoreflect.FieldDescriptor) error {
 }
 
 func checkString(path string, fd protoreflect.FieldDescriptor, s string) error {
+	if err := checkSafe(path, s); err != nil {
+		return err
+	}
 	switch {
-	case !utf8.ValidString(s):
-		return aggregate.InvalidField(path, "UTF8_INVALID", "is not valid UTF-8")
-	case text.FindPAN(s):
-		return aggregate.InvalidField(path, "PAN_REJECTED", "looks like a card number; the ledger takes none")
 	case fd.Name() == "request_id":
 		return nil // judged as a whole by checkRequestID
 	case isID(fd):
@@ -147,11 +149,30 @@ func checkString(path string, fd protoreflect.FieldDescriptor, s string) error {
 			return invalidID(path)
 		}
 		return nil
-	case strings.IndexFunc(s, unicode.IsControl) >= 0:
-		return aggregate.InvalidField(path, "CONTROL_CHARACTER", "holds a control character")
+	}
+	if err := checkPrintable(path, s); err != nil {
+		return err
 	}
 	if limit := maxLength(fd); utf8.RuneCountInString(s) > limit {
 		return aggregate.InvalidField(path, "TEXT_TOO_LONG", "has more than %d characters", limit)
+	}
+	return nil
+}
+
+// checkSafe refuses what must not even be repeated.
+func checkSafe(path, s string) error {
+	switch {
+	case !utf8.ValidString(s):
+		return aggregate.InvalidField(path, "UTF8_INVALID", "is not valid UTF-8")
+	case text.FindPAN(s):
+		return aggregate.InvalidField(path, "PAN_REJECTED", "looks like a card number; the ledger takes none")
+	}
+	return nil
+}
+
+func checkPrintable(path, s string) error {
+	if text.HasControl(s) {
+		return aggregate.InvalidField(path, "CONTROL_CHARACTER", "holds a control character")
 	}
 	return nil
 }
@@ -168,6 +189,8 @@ func isID(fd protoreflect.FieldDescriptor) bool {
 func invalidID(path string) error {
 	return aggregate.InvalidField(path, "ID_INVALID", "an id has 1 to 40 letters, digits or underscores")
 }
+
+func required(path string) error { return aggregate.InvalidField(path, "ID_INVALID", "is required") }
 
 func maxLength(fd protoreflect.FieldDescriptor) int {
 	if n, ok := proto.GetExtension(fd.Options(), ledgerv1.E_MaxLength).(uint32); ok && n > 0 {
@@ -194,7 +217,7 @@ func checkDuration(path string, d *durationpb.Duration) error {
 func checkBound(m protoreflect.Message, bound []protoreflect.FieldDescriptor) error {
 	for _, fd := range bound {
 		if !m.Has(fd) {
-			return aggregate.InvalidField(string(fd.Name()), "ID_INVALID", "is required")
+			return required(string(fd.Name()))
 		}
 	}
 	return nil

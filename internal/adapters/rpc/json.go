@@ -10,7 +10,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
@@ -105,7 +108,42 @@ func (w jsonWalk) end(path string) error {
 	return nil
 }
 
+// pairs reads an object whose names are the caller's own and whose values are texts, or null. It does not say which
+// name is given twice: that may be what was wrong to send.
+func (w jsonWalk) pairs(path string) error {
+	t, err := w.Token()
+	if err == nil && t == nil {
+		return nil
+	}
+	if err != nil || t != json.Delim('{') {
+		return invalidJSON(path)
+	}
+	seen := map[string]bool{}
+	for w.More() {
+		key, err := w.Token()
+		name, ok := key.(string)
+		if err != nil || !ok {
+			return invalidJSON(path)
+		}
+		if seen[name] {
+			return aggregate.InvalidField(path, "JSON_DUPLICATE_KEY", "has a key twice")
+		}
+		seen[name] = true
+		value, err := w.Token()
+		if err != nil {
+			return invalidJSON(path)
+		}
+		if _, ok := value.(string); !ok {
+			return aggregate.InvalidField(path, "METADATA_LIMIT", "every value is a text")
+		}
+	}
+	return w.end(path)
+}
+
 func (w jsonWalk) field(path string, fd protoreflect.FieldDescriptor) error {
+	if fd.IsMap() {
+		return w.pairs(path)
+	}
 	if !fd.IsList() {
 		return w.value(path, fd)
 	}
@@ -236,17 +274,23 @@ func fits(k protoreflect.Kind, s string) (ok bool) {
 	return err == nil
 }
 
-// plainDuration is how protobuf's JSON writes a duration.
-var plainDuration = regexp.MustCompile(`^-?[0-9]{1,12}(\.[0-9]{1,9})?s$`)
+// How protobuf's JSON writes a duration and a time; time.Parse alone would let a comma and more than nine decimals pass.
+var (
+	plainDuration = regexp.MustCompile(`^-?[0-9]{1,12}(\.[0-9]{1,9})?s$`)
+	plainTime     = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$`)
+)
 
+// checkTime refuses what protobuf's JSON does not read, or would read as something that no Timestamp and no Duration
+// can be: the first hours of the year 1 in Berlin lie in the year 0.
 func checkTime(path string, m protoreflect.MessageDescriptor, s string) error {
 	if isDuration(m) {
-		if !plainDuration.MatchString(s) {
+		if !plainDuration.MatchString(s) || protojson.Unmarshal([]byte(strconv.Quote(s)), &durationpb.Duration{}) != nil {
 			return aggregate.InvalidField(path, "DURATION_INVALID", `write seconds: "10s", "0.5s"`)
 		}
 		return nil
 	}
-	if _, err := time.Parse(time.RFC3339Nano, s); err != nil || s[:4] == "0000" {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || !plainTime.MatchString(s) || timestamppb.New(t).CheckValid() != nil {
 		return aggregate.InvalidField(path, "TIME_INVALID", "write a time with its zone: 2030-01-31T10:00:00Z")
 	}
 	return nil

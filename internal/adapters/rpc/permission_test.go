@@ -61,7 +61,7 @@ func TestEveryMethodIsServed(t *testing.T) {
 	}
 }
 
-func newMessage(t *testing.T, d protoreflect.MessageDescriptor) proto.Message {
+func newMessage(t testing.TB, d protoreflect.MessageDescriptor) proto.Message {
 	t.Helper()
 	m, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())
 	if err != nil {

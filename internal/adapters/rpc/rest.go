@@ -105,8 +105,14 @@ func (h *rest) accept(w http.ResponseWriter, r *http.Request, to route, values [
 	if !utf8.ValidString(r.URL.Path) {
 		return nil, refuse(http.StatusBadRequest, codes.InvalidArgument, "UTF8_INVALID", "the path is not valid UTF-8")
 	}
+	if err := checkPath(to.bound, values); err != nil {
+		return nil, refused(err)
+	}
 	body := &requestBody{route: to, values: values}
 	if to.withBody {
+		if r.URL.RawQuery != "" {
+			return nil, refused(aggregate.InvalidField("", "FIELD_UNKNOWN", "what a command says stands in its body, not behind a question mark"))
+		}
 		raw, refused := readBody(w, r)
 		if refused != nil {
 			return nil, refused
@@ -121,10 +127,26 @@ func (h *rest) accept(w http.ResponseWriter, r *http.Request, to route, values [
 	}
 	inner := r.Clone(r.Context())
 	inner.Header, inner.Body, inner.Form, inner.PostForm = header, body, nil, nil
-	if to.withBody {
-		inner.URL.RawQuery = "" // what a command says stands in its body
-	}
 	return inner, nil
+}
+
+// checkPath judges what stands in the path before the gateway does, which takes 0x10 for a number and a colon for the
+// beginning of a verb.
+func checkPath(bound []protoreflect.FieldDescriptor, values []string) error {
+	for i, fd := range bound {
+		path, v := string(fd.Name()), values[i]
+		if v == "" {
+			return required(path)
+		}
+		check := checkText
+		if fd.Kind() == protoreflect.StringKind {
+			check = checkString
+		}
+		if err := check(path, fd, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // acceptHeaders is all of the headers that is handed on.
@@ -149,11 +171,11 @@ func acceptHeaders(h http.Header) (http.Header, error) {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	media, params, err := mime.ParseMediaType(strings.Join(r.Header.Values("Content-Type"), ", "))
 	if err != nil || media != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") {
 		return nil, refuse(http.StatusUnsupportedMediaType, codes.InvalidArgument, "MEDIA_TYPE", "send Content-Type: application/json")
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+	if e := strings.Join(r.Header.Values("Content-Encoding"), ", "); e != "" && !strings.EqualFold(e, "identity") {
 		return nil, refuse(http.StatusUnsupportedMediaType, codes.InvalidArgument, "ENCODING_UNSUPPORTED", "send the body as it is, without Content-Encoding")
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
@@ -182,7 +204,10 @@ func checkQuery(query url.Values, to route) error {
 		if len(values) > 1 && !fd.IsList() {
 			return aggregate.InvalidField(path, "JSON_DUPLICATE_KEY", "is given twice")
 		}
-		for _, v := range values {
+		for i, v := range values {
+			if fd.IsList() {
+				path = string(fd.Name()) + "[" + strconv.Itoa(i) + "]"
+			}
 			if !utf8.ValidString(v) {
 				return aggregate.InvalidField(path, "UTF8_INVALID", "is not valid UTF-8")
 			}

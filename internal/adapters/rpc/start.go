@@ -39,8 +39,8 @@ func (s *subscriptions) start(ctx context.Context, r starting, trial bool) (*led
 		c.Number = number
 		return c
 	}
-	if _, err := c.Decide(subscription.State{}); err != nil || r.GetValidateOnly() {
-		return s.begin(ctx, r, c.ID, c.Now, false, begin) // refused, or only asked about: nothing is reserved for it
+	if _, err := c.Decide(subscription.State{}); err != nil {
+		return s.begin(ctx, r, c.ID, c.Now, false, begin) // refused: nothing is reserved for it
 	}
 	// An id that the caller chose may be taken, and then nothing is reserved for it. One that follows from the request is
 	// taken only if the request was done before, which is rare enough to be looked at when something is in its way.
@@ -68,10 +68,18 @@ func (s *subscriptions) taken(ctx context.Context, c subscription.Start) (bool, 
 
 // mayBegin refuses a start that nothing speaks against but the world around it.
 func (s *subscriptions) mayBegin(ctx context.Context, r starting, c subscription.Start) error {
-	if err := s.open(ctx, c.Merchant, c.Request.GetConnectionId()); err != nil || r.GetAllowDuplicate() {
+	if err := s.open(ctx, c.Merchant, c.Request.GetConnectionId()); err != nil {
 		return err
 	}
-	return s.reserve(ctx, c)
+	reserve := s.reserve
+	if r.GetValidateOnly() {
+		reserve = s.reservable
+	}
+	err := reserve(ctx, c)
+	if r.GetAllowDuplicate() && refusedBy(err) {
+		return nil // a duplicate that is allowed reserves what it can, so that those after it meet it
+	}
+	return err
 }
 
 func (s *subscriptions) importOne(ctx context.Context, r *ledgerv1.ImportSubscriptionRequest) (*ledgerv1.CommandResponse, error) {
@@ -131,8 +139,7 @@ const reservedFor = time.Minute
 
 // reserve makes sure that no other first payment of the buyer for the price point is undecided.
 func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error {
-	terms := c.Request.GetTerms()
-	stream := reservation.Stream(c.Merchant, c.Request.GetBuyer().GetId(), terms.GetProductId(), terms.GetPricePoint())
+	stream := reservationOf(c)
 	ask := func(name, past string) (aggregate.Result[reservation.State], error) {
 		q := aggregate.Request{ID: aggregate.InternalPrefix + "reserve/" + c.ID + name, Actor: actor, At: c.Now}
 		return s.Reservations.Do(ctx, stream, q, reservation.Reserve{Merchant: c.Merchant, Subscription: c.ID, Past: past})
@@ -152,6 +159,24 @@ func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error
 	}
 	_, err = ask(fmt.Sprintf("/%d", revision), past)
 	return err
+}
+
+// reservable refuses what reserve would refuse, and takes nothing.
+func (s *subscriptions) reservable(ctx context.Context, c subscription.Start) error {
+	held, _, err := s.Reservations.Load(ctx, reservationOf(c))
+	if err != nil || held.Subscription == "" || held.Subscription == c.ID {
+		return err
+	}
+	past, err := s.decided(ctx, held, c)
+	if err == nil {
+		_, err = reservation.Reserve{Merchant: c.Merchant, Subscription: c.ID, Past: past}.Decide(held)
+	}
+	return err
+}
+
+func reservationOf(c subscription.Start) string {
+	terms := c.Request.GetTerms()
+	return reservation.Stream(c.Merchant, c.Request.GetBuyer().GetId(), terms.GetProductId(), terms.GetPricePoint())
 }
 
 // decided names the holder of a reservation if nothing is open about his first payment; else it is empty.

@@ -173,5 +173,9 @@ func instant(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
-	return t.AsTime()
+	at := t.AsTime()
+	if at.IsZero() {
+		at = at.Add(time.Microsecond) // the first instant that a Timestamp can name is not an absent one
+	}
+	return at
 }

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,7 +220,7 @@ func (w *world) react(ctx context.Context, e event.Recorded) (aggregate.Command[
 	if err != nil {
 		return nil, err
 	}
-	switch s.Started.GetPaymentMethodToken() {
+	switch cmp.Or(s.Token, s.Method.GetReference()) { // a token, or the stored method of an import
 	case "tok_silent":
 		return nil, nil
 	case "tok_unknown":
@@ -227,6 +228,11 @@ func (w *world) react(ctx context.Context, e event.Recorded) (aggregate.Command[
 	case "tok_declined":
 		return subscription.DeclinePayment{Now: w.clock.Now(), Number: r.GetPayNumber(), Attempt: r.GetAttempt(),
 			Category: ledgerv1.DeclineCategory_DECLINE_CATEGORY_HARD, Code: "stolen_card"}, nil
+	case "tok_soft":
+		return subscription.DeclinePayment{Now: w.clock.Now(), Number: r.GetPayNumber(), Attempt: r.GetAttempt(),
+			Category: ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT, Code: "insufficient_funds"}, nil
+	case "tok_mismatch":
+		return subscription.SettlePayment{Now: w.clock.Now(), Number: r.GetPayNumber(), Attempt: r.GetAttempt(), Reference: "ch_1", Amount: usd(1)}, nil
 	case "tok_pending":
 		return subscription.PendPayment{Now: w.clock.Now(), Number: r.GetPayNumber(), Attempt: r.GetAttempt(), Reference: "pi_1",
 			NextAction: &ledgerv1.NextAction{RedirectUrl: "https://bank.example/3ds", ClientSecret: clientSecret}}, nil

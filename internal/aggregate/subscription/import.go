@@ -113,6 +113,8 @@ func (c Import) checkProgress(t *ledgerv1.Terms) error {
 		return aggregate.InvalidField("import.next_due_at", "NEXT_DUE_REQUIRED", "say when the next payment is due")
 	case instant(r.NextDueAt).After(now.Add(maxAhead)):
 		return aggregate.InvalidField("import.next_due_at", "DUE_RANGE", "at most ten years ahead")
+	case r.AnchorAt != nil && instant(r.AnchorAt).After(now.Add(maxAhead)):
+		return aggregate.InvalidField("import.anchor_at", "DUE_RANGE", "at most ten years ahead")
 	case r.State == importPastDue && instant(r.NextDueAt).After(now):
 		return aggregate.InvalidField("import.next_due_at", "DUE_RANGE", "what is past due was due before now")
 	case !onGrid(t, instant(micros(r.AnchorAt)), instant(micros(r.NextDueAt))):

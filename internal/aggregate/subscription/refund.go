@@ -97,11 +97,13 @@ func (c Refund) parts(s State, ch *Charge) (*ledgerv1.Amounts, error) {
 	amount := c.Amount
 	if amount == nil {
 		amount = left.Full
+	} else if err := money.Check("amount", amount); err != nil {
+		return nil, err
 	}
 	if amount.CurrencyCode != left.Full.CurrencyCode {
 		return nil, aggregate.InvalidField("amount", "CURRENCY_MISMATCH", "the payment was in %s", left.Full.CurrencyCode)
 	}
-	if c.Amount != nil && amount.MinorUnits <= 0 {
+	if c.Amount != nil && amount.MinorUnits == 0 {
 		return nil, aggregate.InvalidField("amount", "AMOUNT_RANGE", "a refund returns something")
 	}
 	if amount.MinorUnits > left.Full.MinorUnits || left.Full.MinorUnits <= 0 {
