@@ -222,12 +222,12 @@ func (d *DB) Close() (err error) {
 		}
 		close(d.closed)
 		if d.readers != nil {
-			err = d.readers.Close()
+			err = errors.Join(d.reads.close(), d.readers.Close())
 		}
 		if d.writer != nil {
 			// With the write-ahead log folded in, the file alone is the whole database. If that fails nothing is lost.
 			_, _ = d.writer.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
-			err = errors.Join(err, d.writer.conn.Close())
+			err = errors.Join(err, d.writer.close())
 		}
 		if d.writers != nil {
 			err = errors.Join(err, d.writers.Close())

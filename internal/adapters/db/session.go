@@ -103,7 +103,7 @@ func (s *session) stmt(query string) (*sql.Stmt, error) {
 	return p, err
 }
 
-// close gives the connection back to where it came from.
+// close lets go of all statements, without which SQLite would not close the connection, and of the connection.
 func (s *session) close() error {
 	var errs []error
 	for _, stmt := range s.stmts {

@@ -85,6 +85,18 @@ func (c *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
+// close lets go of all statements: SQLite does not close a connection that has any.
+func (c *statements) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, s := range c.byID {
+		errs = append(errs, s.Close())
+	}
+	c.byID = nil
+	return errors.Join(errs...)
+}
+
 // row, rows and failed answer in projection's terms.
 type row struct{ r *sql.Row }
 

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ledger.internal/ledger/internal/aggregate/aggregatetest"
+	"ledger.internal/ledger/internal/projection"
+)
+
+// BenchmarkStart is how long "ledger serve" takes from its start as a process until it is ready, on a store with many
+// events that everybody has seen: LEDGER_BENCH_EVENTS, 20000 if it is not set.
+func BenchmarkStart(b *testing.B) {
+	events := 20_000
+	if text := os.Getenv("LEDGER_BENCH_EVENTS"); text != "" {
+		var err error
+		if events, err = strconv.Atoi(text[strings.LastIndex(text, ",")+1:]); err != nil {
+			b.Fatalf("LEDGER_BENCH_EVENTS: %v", err)
+		}
+	}
+	dir := b.TempDir()
+	if err := fillStore(b, dir, events); err != nil {
+		b.Fatal(err)
+	}
+	var took []time.Duration
+	for b.Loop() {
+		took = append(took, timeToReady(b, dir))
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(events), "events")
+	b.ReportMetric(float64(quantile(took, 50).Milliseconds()), "p50-ms")
+	b.ReportMetric(float64(slices.Max(took).Milliseconds()), "max-ms")
+}
+
+// fillStore makes a store whose log is long, whose views have all of it, and where nothing is left to do.
+func fillStore(b *testing.B, dir string, events int) error {
+	b.Helper()
+	ctx := context.Background()
+	cfg := config{DataDir: dir, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0"}
+	s, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(running) }()
+	err = s.idle(ctx) // every follower has its cursor
+	stop()
+	if err := errors.Join(err, <-ended, s.close()); err != nil {
+		return err
+	}
+	s = &service{cfg: cfg}
+	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	defer s.close()
+	if err := aggregatetest.Fill(ctx, s.log, events); err != nil {
+		return err
+	}
+	if _, err := (projection.Rebuild{Log: s.log, Store: s.views, Views: projection.Views()}).Run(ctx); err != nil {
+		return err
+	}
+	head, err := s.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return s.work.Update(ctx, func(tx projection.Tx) error {
+		n, err := tx.Exec(`UPDATE cursors SET commit_pos = $1, prepare_pos = $2, last_commit = 0, last_prepare = 0, last_id = ''`,
+			int64(head.Commit), int64(head.Prepare))
+		if err == nil && n == 0 {
+			err = errors.New("no follower has a cursor")
+		}
+		return err
+	})
+}
+
+// timeToReady starts a ledger, waits until it says that it is ready, and ends it.
+func timeToReady(b *testing.B, dir string) time.Duration {
+	b.Helper()
+	cmd := exec.Command("ledger", "serve", "--data-dir="+dir, "--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	err = ready(bufio.NewReader(out))
+	took := time.Since(began)
+	err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return took
+}
+
+// ready asks once: the listener is there before the address is printed, so it answers as soon as it can.
+func ready(out *bufio.Reader) error {
+	line, err := out.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	at := regexp.MustCompile(`admin (\S+),`).FindStringSubmatch(line)
+	if at == nil {
+		return fmt.Errorf("it said %q", line)
+	}
+	answer, err := http.Get(at[1] + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return errors.New(answer.Status)
+	}
+	return nil
+}
