@@ -17,7 +17,7 @@ const rowGroup = 20_000
 // parquetWriter writes integers as int64, instants as microseconds in UTC, and everything else as text: a decimal's
 // digits depend on its row's currency, so no column of decimals has a scale.
 type parquetWriter struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns []projection.Column
 	row     parquet.Row
 }
@@ -39,7 +39,7 @@ func newParquet(w io.Writer, name string, columns []projection.Column) Writer {
 	}
 	schema := parquet.NewSchema(name, parquet.SchemaOf(reflect.New(reflect.StructOf(fields)).Interface()))
 	return &parquetWriter{
-		w:       parquet.NewWriter(w, schema, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup)),
+		w:       parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(rowGroup)),
 		columns: columns,
 		row:     make(parquet.Row, len(columns)),
 	}
