@@ -114,6 +114,17 @@ func TestRetryCap(t *testing.T) {
 		{name: "another method", given: given, when: replace(last, 1), then: events{replaced(1, true), requested(2, 17, 0, 4700, feb)}},
 		{name: "another method, refused", given: with(given, replace(last, 1), decline(last, 2, 17, soft), refuse(last, 1)), when: rebill(last.Add(time.Hour)), refused: "RETRY_CAP"},
 	})
+	// A card that rests keeps no window open.
+	short := with(bought(), subscription.Wake{Now: feb, Circumstances: days(20)}, decline(feb, 2, 1, soft))
+	for n := uint32(2); n <= 16; n++ {
+		category := soft
+		if n == 16 {
+			category = hard
+		}
+		at := feb.Add(time.Duration(n) * time.Hour)
+		short = with(short, rebill(at), decline(at, 2, n, category))
+	}
+	run(t, []scenario{{name: "the window ends", given: short, when: wake(feb.Add(20 * day)), status: subscription.Cancelled, then: events{cancelled(18, byDunning)}}})
 	s := after(t, with(given, pause(last), resume(last.Add(time.Hour)))...)
 	equal(t, "looked at again", s.Due(last.Add(2*time.Hour)), last.Add(3*time.Hour))
 }

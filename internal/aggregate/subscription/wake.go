@@ -28,8 +28,11 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) {
 			d.clear(open, "expired")
 		}
-	case s.blocked() || c.Blocked || s.capped(c.Now):
+	case s.blocked() || c.Blocked:
 	case due(s.NextAttempt):
+		if s.capped(c.Now) {
+			break // looked at again every hour
+		}
 		d.request(s.asked(), c.Circumstances)
 	case s.Status == PastDue && s.NextAttempt.IsZero() && due(s.windowEnd()):
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
