@@ -16,8 +16,10 @@ import (
 // maxMessage is the size of the largest request.
 const maxMessage = 256 << 10
 
-// maxFrame is what gRPC itself refuses, in its own words. It lies above maxMessage, so that a request that is a
-// little too large is refused in ours; compressed ones are cut off here while they unfold.
+// maxFrame is what gRPC itself refuses, in its own words and without a reason: its stream sends that status off before
+// any handler, codec or interceptor hears of it. So maxFrame lies above maxMessage, and a request that is a little too
+// large is refused in our words; compressed ones are cut off here while they unfold. Higher than this it must not be:
+// so much memory any caller can have us fill for each of his calls.
 const maxFrame = 4 * maxMessage
 
 // codec is gRPC's codec for protobuf, except that a request that cannot be decoded is not the end: gRPC would answer

@@ -3,7 +3,9 @@ package rpc_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -225,27 +227,79 @@ func TestWaitingOutlastsTheTimeToRead(t *testing.T) {
 	}
 }
 
-// TestMalformedHTTP is what net/http itself must refuse.
+// TestMalformedHTTP is what net/http itself must refuse, or make harmless: what one reader of a request takes for its
+// body must never be the next request to another.
 func TestMalformedHTTP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for name, head := range map[string]string{
-		"two lengths":         "Content-Length: 2\r\nContent-Length: 3\r\n",
-		"a space in a header": "Content-Length : 2\r\n",
+	const hidden = "GET /v1/merchants/acme HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, c := range map[string]struct {
+		head, body string
+		status     int
+	}{
+		"two lengths":            {"Content-Length: 2\r\nContent-Length: 3\r\n", "{}", 400},
+		"two lengths in one":     {"Content-Length: 2, 3\r\n", "{}", 400},
+		"a length of -1":         {"Content-Length: -1\r\n", "{}", 400},
+		"a length of +2":         {"Content-Length: +2\r\n", "{}", 400},
+		"a length of 0x2":        {"Content-Length: 0x2\r\n", "{}", 400},
+		"a space in a header":    {"Content-Length : 2\r\n", "{}", 400},
+		"a header of no name":    {": 2\r\n", "{}", 400},
+		"a NUL in a header":      {"Idempotency-Key: a\x00b\r\nContent-Length: 2\r\n", "{}", 400},
+		"another encoding":       {"Transfer-Encoding: gzip\r\n", "{}", 501},
+		"two encodings":          {"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n", 501},
+		"chunks that are none":   {"Transfer-Encoding: chunked\r\n", "xyz\r\n{}\r\n0\r\n\r\n", 400},
+		"a second Host":          {"Host: y\r\nContent-Length: 2\r\n", "{}", 400},
+		"a body that ends early": {"Content-Length: 3\r\n", "{}", 400},
+		"32 KiB of headers":      {"X-A: " + strings.Repeat("a", 64<<10) + "\r\n", "{}", 431},
+		// RFC 9112, 6.1, lets a server go by the chunks alone, if it closes the connection behind them. net/http hides
+		// from every handler that there was a length, so it is closed behind all chunks.
+		"a length beside chunks": {"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n" + hidden, 400},
+		"chunks beside a length": {"Transfer-Encoding: chunked\r\nContent-Length: 99\r\n", "2\r\n{}\r\n0\r\n\r\n" + hidden, 400},
+		"chunks, then a request": {"Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n" + hidden, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := net.Dial("tcp", strings.TrimPrefix(w.http.URL, "http://"))
+			t.Parallel()
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.http.URL, "http://"))
 			w.ok(err)
-			defer func() { _ = c.Close() }()
-			_, err = fmt.Fprintf(c, "POST /v1/merchants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n{}", head)
+			defer func() { _ = conn.Close() }()
+			_, err = fmt.Fprintf(conn, "POST /v1/merchants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s\r\n%s", c.head, c.body)
 			w.ok(err)
-			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if name == "a body that ends early" {
+				w.ok(conn.(*net.TCPConn).CloseWrite())
+			}
+			w.ok(conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
+			reader := bufio.NewReader(conn)
+			res, err := http.ReadResponse(reader, nil)
 			w.ok(err)
-			_ = res.Body.Close()
-			if res.StatusCode != 400 || !res.Close {
-				t.Errorf("got %d, close=%v; want 400 and the connection closed", res.StatusCode, res.Close)
+			_, err = io.Copy(io.Discard, res.Body)
+			w.ok(errors.Join(err, res.Body.Close()))
+			more, err := io.ReadAll(reader)
+			if res.StatusCode != c.status || err != nil || len(more) > 0 {
+				t.Errorf("got %d, then %q, %v; want %d and the connection closed", res.StatusCode, more, err, c.status)
 			}
 		})
+	}
+}
+
+// TestFoldedHeaders: a header over two lines is read as one line, as RFC 9112, 5.2, has it.
+func TestFoldedHeaders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.http.URL, "http://"))
+	w.ok(err)
+	defer func() { _ = conn.Close() }()
+	_, err = fmt.Fprint(conn, "POST /v1/merchants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: a\r\n b\r\nContent-Length: 12\r\n\r\n"+`{"name":"A"}`)
+	w.ok(err)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	w.ok(err)
+	defer func() { _ = res.Body.Close() }()
+	var got ledgerv1.MerchantResponse
+	body, err := io.ReadAll(res.Body)
+	w.ok(err)
+	w.ok(protojson.Unmarshal(body, &got))
+	w.must("MerchantService/CreateMerchant", &ledgerv1.CreateMerchantRequest{RequestId: "a b", Name: "A"}, &got)
+	if !got.Replayed {
+		t.Error("the key over two lines was not the key in one")
 	}
 }
 
@@ -271,6 +325,7 @@ func TestRequestsThatDoNotDecode(t *testing.T) {
 		"invalid UTF-8 deep down": {text(3, string(text(2, string(text(2, "\xff"))))), "InvalidArgument", "UTF8_INVALID"},
 		"garbage":                 {[]byte("\x07garbage"), "InvalidArgument", "MESSAGE_INVALID"},
 		"257 KiB":                 {text(2, strings.Repeat("x", 257<<10)), "ResourceExhausted", "MESSAGE_TOO_LARGE"},
+		"a MiB":                   {text(2, strings.Repeat("x", 1<<20-10)), "ResourceExhausted", "MESSAGE_TOO_LARGE"},
 	} {
 		for _, method := range []string{startMethod, "SubscriptionService/WatchEvents"} {
 			if strings.Contains(name, "deep") && method != startMethod {
@@ -285,6 +340,7 @@ func TestRequestsThatDoNotDecode(t *testing.T) {
 	}
 }
 
+// TestGzip also sends what gRPC refuses by itself: the code is right, but a reason it has none.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -292,10 +348,12 @@ func TestGzip(t *testing.T) {
 	if err := w.conn.Invoke(t.Context(), "/ledger.v1.MerchantService/GetMerchant", &ledgerv1.GetMerchantRequest{MerchantId: "acme"}, &got, grpc.UseCompressor(grpcgzip.Name)); err != nil {
 		t.Errorf("a compressed request: %v", err)
 	}
-	bomb := &ledgerv1.GetMerchantRequest{MerchantId: strings.Repeat("x", 50<<20)}
-	err := w.conn.Invoke(t.Context(), "/ledger.v1.MerchantService/GetMerchant", bomb, &got, grpc.UseCompressor(grpcgzip.Name))
-	if status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("a bomb of 50 MiB: got %v, want ResourceExhausted", err)
+	for name, option := range map[string]grpc.CallOption{"a bomb": grpc.UseCompressor(grpcgzip.Name), "plain": grpc.EmptyCallOption{}} {
+		large := &ledgerv1.GetMerchantRequest{MerchantId: strings.Repeat("x", 20<<20)}
+		err := w.conn.Invoke(t.Context(), "/ledger.v1.MerchantService/GetMerchant", large, &got, option)
+		if status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%s, 20 MiB: got %v, want ResourceExhausted", name, err)
+		}
 	}
 }
 

@@ -200,12 +200,24 @@ func (s *Server) Webhooks() http.Handler { return s.webhooks }
 // HTTPServer is an http.Server with limits for callers that send slowly or never; h is served by it.
 func HTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           closeBehindChunks(h),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 	}
+}
+
+// closeBehindChunks ends a connection with the first chunked request on it. If such a request also has a length,
+// net/http goes by the chunks and does not tell; a proxy in front of us that goes by the length would have its next
+// caller's request begin where we do not see it (RFC 9112, 6.1, has the connection closed).
+func closeBehindChunks(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Run serves gRPC on l, and REST's connection in memory, until ctx ends; then it lets calls in flight end, for Grace
