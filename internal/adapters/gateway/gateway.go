@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -30,6 +31,10 @@ type Notifier interface {
 	// have changed since, and card numbers are blotted out before a webhook is kept.
 	Read(conn Connection, body []byte) (Notice, error)
 }
+
+// ErrUnreadable is how Verify and Read answer about a message that is authentic and that they cannot make out. It is kept
+// for a person to look at; sending it again would not help.
+var ErrUnreadable = errors.New("the webhook cannot be read")
 
 // Connector is a Gateway that has to be told of a connection before it can be used.
 type Connector interface {

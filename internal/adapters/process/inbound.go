@@ -97,7 +97,8 @@ func (in *Inbound) takeInOne(ctx context.Context, w work.Webhook) error {
 var (
 	// errUnmatched says that a webhook speaks of nothing of ours.
 	errUnmatched = errors.New("nothing of ours")
-	// errNoPlace says that a webhook tells of money that trying again finds no place for.
+	// errNoPlace says that a webhook tells of money that trying again finds no place for, or that nobody knows what it
+	// tells of.
 	errNoPlace = errors.New("nobody can place it")
 )
 
@@ -112,7 +113,7 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	}
 	n, err := notifier.Read(conn, w.Body)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUnmatched, err)
+		return fmt.Errorf("%w: %w", errNoPlace, err)
 	}
 	if n.Kind == gateway.NoticeIgnored {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,6 +183,20 @@ func TestWebhookOfNothingOfOurs(t *testing.T) {
 				t.Errorf("%d events, want %d as before", got, before)
 			}
 		})
+	}
+}
+
+// A webhook that was authentic and that nobody can read is there for a person to look at.
+func TestWebhookThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	_, _, err := w.work.SaveWebhook(t.Context(), work.Webhook{
+		Merchant: merchant, Connection: connection, Gateway: "sandbox", MessageID: "m1", ReceivedAt: begins, Body: []byte("<?xml"),
+	})
+	w.ok(err)
+	w.ok(w.inbound.Idle(t.Context()))
+	if got := w.setAside(); len(got) != 1 || !strings.Contains(got[0], "cannot be read") {
+		t.Errorf("set aside for %q, want one that cannot be read", got)
 	}
 }
 

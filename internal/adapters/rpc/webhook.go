@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"log/slog"
@@ -66,11 +68,14 @@ func (h *webhooks) keep(w http.ResponseWriter, r *http.Request, msg work.Webhook
 		return http.StatusNotFound
 	}
 	notice, err := notifier.Verify(conn, msg.Header, msg.Body, msg.ReceivedAt)
-	if err != nil {
+	switch {
+	case errors.Is(err, gateway.ErrUnreadable):
+		notice.ID = "unreadable/" + digest(msg.Body)
+	case err != nil:
 		h.Logger.WarnContext(ctx, "webhook refused", slog.String("connection", msg.Merchant+"."+msg.Connection), slog.Any("error", err))
 		return http.StatusUnauthorized
 	}
-	msg.MessageID = notice.ID
+	msg.MessageID = messageID(notice.ID, msg.Body)
 	msg.Body = h.maskPAN(msg)
 	for _, name := range []string{"Authorization", "Cookie"} {
 		msg.Header.Del(name)
@@ -84,6 +89,20 @@ func (h *webhooks) keep(w http.ResponseWriter, r *http.Request, msg work.Webhook
 		return h.notKept(w, r, err)
 	}
 	return http.StatusOK
+}
+
+// messageID is the name under which a message is kept: the gateway's own, unless that looks like a card number. Two
+// messages whose names look alike without it are told apart by what they say.
+func messageID(id string, body []byte) string {
+	if masked, found := maskPAN([]byte(id)); found {
+		return string(masked) + "/" + digest(body)
+	}
+	return id
+}
+
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
 }
 
 // notKept asks the gateway to send again: what is not stored is not acknowledged.

@@ -365,8 +365,10 @@ func (g *fakeGateway) Verify(c gateway.Connection, header http.Header, body []by
 // Read implements gateway.Notifier.
 func (g *fakeGateway) Read(_ gateway.Connection, body []byte) (gateway.Notice, error) {
 	var n gateway.Notice
-	err := json.Unmarshal(body, &n)
-	return n, err
+	if err := json.Unmarshal(body, &n); err != nil {
+		return n, fmt.Errorf("%w: %w", gateway.ErrUnreadable, err)
+	}
+	return n, nil
 }
 
 type noOperator struct{}

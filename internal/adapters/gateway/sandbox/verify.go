@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ var (
 	ErrNoSecret     = errors.New("the connection has no webhook secret")
 	ErrBadSignature = errors.New("the webhook's signature is missing or wrong")
 	ErrOldSignature = errors.New("the webhook's signature is too old or of the future")
-	ErrBadBody      = errors.New("the webhook is signed and cannot be read")
+	ErrBadBody      = fmt.Errorf("it is signed: %w", gateway.ErrUnreadable)
 )
 
 // Verify implements gateway.Notifier.
