@@ -25,5 +25,5 @@ lint:      ## vet, staticcheck, buf lint and buf format
 	$(BUF) lint
 	$(BUF) format -d --exit-code api/proto
 bench:     ## the benchmarks, each figure beside the limit that it is measured against
-	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./cmd/ledger
+	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./internal/projection ./cmd/ledger
 .PHONY: help run demo test race gen lint bench

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/eventstore/memory"
 	"ledger.internal/ledger/internal/aggregate/aggregatetest"
 	"ledger.internal/ledger/internal/aggregate/money"
 	"ledger.internal/ledger/internal/projection"
@@ -329,6 +330,42 @@ func orderPages(t *testing.T, w *views) (all []*ledgerv1.Order) {
 		}
 		if all, token = append(all, page...), next; next == "" {
 			return all
+		}
+	}
+}
+
+// TestViewsTakeTheNamesOfFormerTables brings a store of the first version up to date, by followers and by a rebuild.
+func TestViewsTakeTheNamesOfFormerTables(t *testing.T) {
+	t.Parallel()
+	former := []string{projection.CursorSchema}
+	for _, name := range []string{"orders", "pay_numbers"} {
+		former = append(former, "CREATE TABLE "+name+" (id bigint PRIMARY KEY)",
+			"INSERT INTO cursors VALUES ('"+name+"', 1, 0, 0, 0, 0, '', 0, '', 1)")
+	}
+	for name, renew := range map[string]func(*rebuilding) error{
+		"by followers": func(w *rebuilding) error { w.follow(); return nil },
+		"by a rebuild": func(w *rebuilding) error { _, err := w.rebuild().Run(t.Context()); return err },
+	} {
+		w := &rebuilding{views: newViews(t), log: memory.New()}
+		w.projections = projection.Views()
+		w.append(aggregatetest.Named("a full life, recurring"))
+		w.update(func(tx projection.Tx) error {
+			for _, s := range former {
+				if _, err := tx.Exec(s); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err := renew(w); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, query := range []string{"SELECT COUNT(cash_effect_minor) FROM orders", "SELECT COUNT(full_amount_minor) FROM pay_numbers"} {
+			var n int
+			if err := w.store.QueryRow(t.Context(), query).Scan(&n); err != nil || n == 0 {
+				t.Errorf("%s: %s gives %d (%v), want some", name, query, n, err)
+			}
 		}
 	}
 }
