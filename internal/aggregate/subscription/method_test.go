@@ -209,6 +209,7 @@ func TestRefusedMethodWhilePastDue(t *testing.T) {
 	}{
 		{"the next day is to come", with(failed(0), blocked, refuse(now, 1)), step(1)},
 		{"the next day has passed", with(failed(0), pause(feb), replace(step(4), 1), resumeBlocked(step(4)), refuse(step(4), 1)), step(1)},
+		{"proven absent: at once", with(failed(0), wake(step(1)), doubt(step(1), 2, 2), replace(step(1), 1), absent(step(1).Add(time.Hour), 2, 2), refuse(step(1).Add(2*time.Hour), 1)), step(1).Add(time.Hour)},
 		{"no day is left, but it was paused: at once", with(failed(2), wake(step(3)), pause(step(3)), decline(step(3), 2, 4, soft), replace(step(4), 1), resumeBlocked(step(5)), refuse(step(5), 1)), step(5)},
 		{"stopped: the window's end", with(due(), decline(feb, 2, 1, hard), blocked, refuse(now, 1)), step(3)},
 		{"of an import that was never tried", commands{importAt(feb, terms(recurring), importPastDue, 1, feb), blocked, refuse(now, 1)}, feb.Add(time.Hour)},

@@ -112,6 +112,7 @@ func TestRetryCap(t *testing.T) {
 		{name: "by itself after it was resumed", given: with(given, pause(last), resume(last.Add(time.Hour))), when: wake(last.Add(2 * time.Hour)), status: subscription.PastDue},
 		{name: "by itself when it has rested", given: with(given, pause(last), resume(last.Add(time.Hour))), when: wake(rested), then: events{requested(2, 17, 0, 4700, feb)}},
 		{name: "another method", given: given, when: replace(last, 1), then: events{replaced(1, true), requested(2, 17, 0, 4700, feb)}},
+		{name: "another method, by hand", given: with(given, replace(last, 1), decline(last, 2, 17, soft)), when: rebill(last.Add(time.Hour)), then: events{requested(2, 18, 0, 4700, feb)}},
 		{name: "another method, refused", given: with(given, replace(last, 1), decline(last, 2, 17, soft), refuse(last, 1)), when: rebill(last.Add(time.Hour)), refused: "RETRY_CAP"},
 	})
 	// A card that rests keeps no window open.
