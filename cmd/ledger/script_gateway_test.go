@@ -43,21 +43,29 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// gateway does what the gateway does without being asked: it takes a payment by a schedule of its own, and returns one
-// at its desk.
+// gateway does what the gateway does without being asked: it takes a payment by a schedule of its own, returns one at
+// its desk, or is away for a while.
 func (w *world) gateway(ts *testscript.TestScript, args []string) {
-	if len(args) != 3 {
-		ts.Fatalf("usage: gateway charges SUB MINOR | gateway returns SUB MINOR")
+	account := w.running(ts).sandbox + "/v1/accounts/" + sandboxAccount
+	method, path, body := http.MethodPost, "/faults", `{"operation": "any", "step": "unavailable", "times": 1000000}`
+	switch what := strings.Join(args[:min(1, len(args))], ""); {
+	case what == "away" && len(args) == 1:
+	case what == "back" && len(args) == 1:
+		method, body = http.MethodDelete, ""
+	case what == "charges" && len(args) == 3:
+		reference := w.subscription(ts, args[1]).GetPaymentMethod().GetReference()
+		path, body = "/payments", fmt.Sprintf(`{"amount": {"currency_code": "USD", "minor_units": %s}, "method": %q,
+			"metadata": {"merchant": %q, "subscription": %q}}`, args[2], reference, firstMerchant, args[1])
+	case what == "returns" && len(args) == 3:
+		path, body = "/charges/"+w.lastCharge(ts, args[1])+"/refunds",
+			fmt.Sprintf(`{"amount": {"currency_code": "USD", "minor_units": %s}, "reason": "asked by telephone"}`, args[2])
+	default:
+		ts.Fatalf("usage: gateway away | gateway back | gateway charges SUB MINOR | gateway returns SUB MINOR")
 	}
-	s := w.subscription(ts, args[1])
-	account := w.server.sandbox + "/v1/accounts/" + sandboxAccount
-	amount := `"amount": {"currency_code": "USD", "minor_units": ` + args[2] + `}`
-	path, body := "/payments", fmt.Sprintf(`{%s, "method": %q, "metadata": {"merchant": %q, "subscription": %q}}`,
-		amount, s.GetPaymentMethod().GetReference(), firstMerchant, args[1])
-	if args[0] == "returns" {
-		path, body = "/charges/"+w.lastCharge(ts, args[1])+"/refunds", "{"+amount+`, "reason": "asked by telephone"}`
-	}
-	resp, err := http.Post(account+path, "application/json", strings.NewReader(body))
+	req, err := http.NewRequest(method, account+path, strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {

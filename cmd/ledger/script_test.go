@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 //	buyer approve|decline SUB   what the buyer does on the gateway's page
 //	buyer revoke SUB      the buyer ends the agreement at the gateway
 //	gateway charges|returns SUB MINOR   what the gateway does by itself, in minor units of USD
+//	gateway away|back     it answers nobody for a while
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
