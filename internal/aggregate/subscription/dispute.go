@@ -240,7 +240,7 @@ func (s State) disputeClosed(m *ledgerv1.Metadata, e *ledgerv1.DisputeClosed) St
 	}
 	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) { d.Closed, d.Outcome = true, e.Outcome })
 	if held && !s.Held() && s.life() == PastDue && !s.Stopped && s.NextAttempt.IsZero() {
-		s.NextAttempt = instant(m.RecordedAt) // its days passed while it was held
+		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt)) // its days passed while it was held
 	}
 	return s
 }
