@@ -41,29 +41,23 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 	case *ledgerv1.Event_TermsChanged:
 		r.termsChanged(k.TermsChanged)
 	case *ledgerv1.Event_PaymentMethodReplaced:
-		r.methodReplaced(m, k.PaymentMethodReplaced)
-	case *ledgerv1.Event_PaymentMethodStored:
-		r.methodStored, r.former = true, formerMethod{}
+		r.ConnectionId, r.NextAttemptAt = k.PaymentMethodReplaced.GetConnectionId(), k.PaymentMethodReplaced.GetNextAttemptAt()
 	case *ledgerv1.Event_PaymentMethodRefused:
-		r.methodRefused()
+		r.ConnectionId, r.NextAttemptAt = k.PaymentMethodRefused.GetConnectionId(), k.PaymentMethodRefused.GetNextAttemptAt()
 	case *ledgerv1.Event_PaymentRequested:
-		r.attempts = k.PaymentRequested.GetAttempt()
 		r.NextAttemptAt, r.NextAmount = nil, k.PaymentRequested.GetAmounts().GetFull()
 	case *ledgerv1.Event_PaymentSucceeded:
-		r.captured(m, k.PaymentSucceeded.GetAttempt(), k.PaymentSucceeded.GetMethod())
-		r.paid(k.PaymentSucceeded)
+		r.paid(m, k.PaymentSucceeded)
 	case *ledgerv1.Event_LateChargeObserved:
-		r.captured(m, k.LateChargeObserved.GetAttempt(), k.LateChargeObserved.GetMethod())
-		r.paid(k.LateChargeObserved)
+		r.paid(m, k.LateChargeObserved)
 	case *ledgerv1.Event_PaymentObserved:
-		r.captured(m, 0, k.PaymentObserved.GetMethod())
-		r.paid(k.PaymentObserved)
+		r.paid(m, k.PaymentObserved)
 	case *ledgerv1.Event_PaymentDeclined:
 		r.declined(k.PaymentDeclined)
 	case *ledgerv1.Event_PaymentNotCharged:
-		r.freed(m, k.PaymentNotCharged.GetPayNumber())
+		r.freed(k.PaymentNotCharged.GetNextAttemptAt())
 	case *ledgerv1.Event_MismatchResolved:
-		r.freed(m, k.MismatchResolved.GetPayNumber())
+		r.freed(k.MismatchResolved.GetNextAttemptAt())
 	case *ledgerv1.Event_PeriodsSkipped:
 		r.due(k.PeriodsSkipped.GetNextDue())
 	case *ledgerv1.Event_PaymentRescheduled:
@@ -72,8 +66,8 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 		r.pausedFrom, r.State, r.NextAttemptAt = r.State, statePaused, nil
 	case *ledgerv1.Event_SubscriptionResumed:
 		r.resumed(k.SubscriptionResumed)
-	case *ledgerv1.Event_AgreementLost:
-		r.methodStopped = true
+	case *ledgerv1.Event_DisputeClosed:
+		r.NextAttemptAt = k.DisputeClosed.GetNextAttemptAt()
 	case *ledgerv1.Event_CancellationScheduled:
 		r.CancelAt, r.CancelReason = k.CancellationScheduled.GetCancelAt(), k.CancellationScheduled.GetReason()
 	case *ledgerv1.Event_CancellationWithdrawn:
@@ -97,7 +91,8 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 		*ledgerv1.Event_DisputeOpened,
 		*ledgerv1.Event_DisputeFundsWithdrawn,
 		*ledgerv1.Event_DisputeFundsReinstated,
-		*ledgerv1.Event_DisputeClosed:
+		*ledgerv1.Event_AgreementLost,
+		*ledgerv1.Event_PaymentMethodStored:
 		// These change flags at most.
 	default:
 		return false
@@ -148,7 +143,6 @@ func (r *subscriptionRow) imported(i *ledgerv1.SubscriptionImported) {
 	}
 	r.PaidNumber, r.PaymentsLeft = i.GetPaidNumber(), paymentsLeft(i.GetTerms(), i.GetPaidNumber())
 	r.StartedAt, r.PaidThrough = i.GetStartedAt(), i.GetNextDue()
-	r.methodStored = i.GetMethod() != nil
 	r.NextAmount = r.asks(r.PaidNumber + 1)
 	r.State = r.living()
 	switch i.GetState() {
@@ -199,43 +193,6 @@ func (r *subscriptionRow) termsChanged(c *ledgerv1.TermsChanged) {
 	}
 }
 
-func (r *subscriptionRow) methodReplaced(m *ledgerv1.Metadata, p *ledgerv1.PaymentMethodReplaced) {
-	if r.methodStored || r.former.connection == "" {
-		r.former = formerMethod{r.ConnectionId, r.methodStopped}
-	}
-	r.ConnectionId = p.GetConnectionId()
-	r.methodStored, r.methodStopped, r.attemptsBefore = false, false, r.attempts
-	if r.life() == statePastDue {
-		r.attempt(m.GetRecordedAt())
-	}
-}
-
-func (r *subscriptionRow) methodRefused() {
-	if r.former.connection == "" {
-		return
-	}
-	r.ConnectionId, r.methodStopped, r.former = r.former.connection, r.former.stopped, formerMethod{}
-	if r.life() == statePastDue && r.methodStopped {
-		r.NextAttemptAt = nil
-	}
-}
-
-// captured notes the first payment and what it was charged with.
-func (r *subscriptionRow) captured(m *ledgerv1.Metadata, attempt uint32, method *ledgerv1.PaymentMethod) {
-	if r.PaidNumber == 0 {
-		r.StartedAt = m.GetOccurredAt()
-	}
-	if method != nil && r.chargesMethodInUse(attempt) {
-		r.methodStored, r.former = true, formerMethod{}
-	}
-}
-
-// chargesMethodInUse reports whether an attempt of the open pay number charges the method that is in use now. What
-// nobody asked for has no attempt.
-func (r *subscriptionRow) chargesMethodInUse(attempt uint32) bool {
-	return attempt == 0 || attempt > r.attemptsBefore
-}
-
 // progress is what the events that pay a number have in common.
 type progress interface {
 	GetPayNumber() uint32
@@ -245,7 +202,10 @@ type progress interface {
 }
 
 // paid makes the number after a paid one the open one. What has ended stays ended, whatever is paid late.
-func (r *subscriptionRow) paid(p progress) {
+func (r *subscriptionRow) paid(m *ledgerv1.Metadata, p progress) {
+	if r.PaidNumber == 0 {
+		r.StartedAt = m.GetOccurredAt()
+	}
 	r.PaidNumber = max(r.PaidNumber, p.GetPayNumber())
 	r.PaidThrough, r.DeclineCode = p.GetPaidThrough(), ""
 	if r.ended() {
@@ -253,7 +213,6 @@ func (r *subscriptionRow) paid(p progress) {
 	}
 	r.PaymentsLeft, r.NextAmount = p.GetPaymentsLeft(), r.asks(r.PaidNumber+1)
 	r.due(p.GetNextDue())
-	r.attempts, r.attemptsBefore, r.methodStopped = 0, 0, false
 	r.becomes(r.living())
 }
 
@@ -278,20 +237,15 @@ func (r *subscriptionRow) declined(d *ledgerv1.PaymentDeclined) {
 		return
 	}
 	r.NextAttemptAt = d.GetNextAttemptAt()
-	if r.chargesMethodInUse(d.GetAttempt()) {
-		r.methodStopped = d.GetCategory() != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
-	}
 	r.becomes(statePastDue)
 }
 
-// freed lets a pay number be charged again at once: its attempt charged nothing, or what it charged went back. A first
-// payment is not tried a second time.
-func (r *subscriptionRow) freed(m *ledgerv1.Metadata, number uint32) {
-	switch {
-	case r.State == statePending:
+// freed notes that an attempt charged nothing, or that what it charged went back. A first payment is not tried a second
+// time.
+func (r *subscriptionRow) freed(next *timestamppb.Timestamp) {
+	r.NextAttemptAt = next
+	if r.State == statePending {
 		r.end(stateFailed)
-	case !r.ended() && number > r.PaidNumber:
-		r.attempt(m.GetRecordedAt())
 	}
 }
 
@@ -334,14 +288,6 @@ func (r *subscriptionRow) living() ledgerv1.SubscriptionState {
 		return stateTrialing
 	}
 	return stateActive
-}
-
-// life is the state, whether it is paused or not.
-func (r *subscriptionRow) life() ledgerv1.SubscriptionState {
-	if r.State == statePaused {
-		return r.pausedFrom
-	}
-	return r.State
 }
 
 // becomes changes the state; a pause goes on around it.

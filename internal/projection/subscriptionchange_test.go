@@ -96,9 +96,29 @@ func termsChanged(from uint32, minor int64) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_TermsChanged{TermsChanged: &ledgerv1.TermsChanged{FromPayNumber: from, Amounts: amounts(minor)}}}
 }
 
-func replaced(n uint32, connection string) *ledgerv1.Event {
+// inMinute is the beginning of a minute; absent for 0.
+func inMinute(n int) *timestamppb.Timestamp {
+	if n == 0 {
+		return nil
+	}
+	return timestamppb.New(minute(n))
+}
+
+func replaced(connection string, next int) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodReplaced{PaymentMethodReplaced: &ledgerv1.PaymentMethodReplaced{
-		Replacement: n, ConnectionId: connection,
+		Replacement: 1, ConnectionId: connection, NextAttemptAt: inMinute(next),
+	}}}
+}
+
+func methodRefused(connection string, next int) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: &ledgerv1.PaymentMethodRefused{
+		Replacement: 1, ConnectionId: connection, NextAttemptAt: inMinute(next),
+	}}}
+}
+
+func disputeClosed(next int) *ledgerv1.Event {
+	return &ledgerv1.Event{Kind: &ledgerv1.Event_DisputeClosed{DisputeClosed: &ledgerv1.DisputeClosed{
+		DisputeId: "dp_1", ParentOrderId: 10001, Outcome: ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_WON, NextAttemptAt: inMinute(next),
 	}}}
 }
 
@@ -122,11 +142,10 @@ func paymentObserved(order int64, number uint32, next int) *ledgerv1.Event {
 
 func TestSubscriptionChanges(t *testing.T) {
 	t.Parallel()
-	refused := &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: &ledgerv1.PaymentMethodRefused{Replacement: 1}}}
 	stored := &ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodStored{PaymentMethodStored: &ledgerv1.PaymentMethodStored{Replacement: 1}}}
 	completed := &ledgerv1.Event{Kind: &ledgerv1.Event_SubscriptionCompleted{SubscriptionCompleted: &ledgerv1.SubscriptionCompleted{}}}
 	withdrawnCancellation := &ledgerv1.Event{Kind: &ledgerv1.Event_CancellationWithdrawn{CancellationWithdrawn: &ledgerv1.CancellationWithdrawn{}}}
-	resolved := &ledgerv1.Event{Kind: &ledgerv1.Event_MismatchResolved{MismatchResolved: &ledgerv1.MismatchResolved{PayNumber: 2, Attempt: 1}}}
+	resolved := &ledgerv1.Event{Kind: &ledgerv1.Event_MismatchResolved{MismatchResolved: &ledgerv1.MismatchResolved{PayNumber: 2, Attempt: 1, NextAttemptAt: inMinute(22)}}}
 	atDesk := &ledgerv1.Event{Kind: &ledgerv1.Event_RefundObserved{RefundObserved: &ledgerv1.RefundObserved{OrderId: 10002, ParentOrderId: 10001, Amounts: amounts(4700)}}}
 	installments := func(i *ledgerv1.SubscriptionImported) {
 		i.Terms.Kind, i.Terms.Installments = ledgerv1.PriceKind_PRICE_KIND_INSTALLMENTS, 5
@@ -178,20 +197,15 @@ func TestSubscriptionChanges(t *testing.T) {
 		{"other terms twice", failed().at(22, termsChanged(3, 5000)).at(23, termsChanged(3, 6000)).at(24, paidUntil(10003, 2, 1, 40)),
 			"active paid 2 left 9999 due 12:40 attempt 12:40 through 12:40 asks 6000"},
 
-		{"another method", sold().at(3, replaced(1, "second")), "active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000 by second"},
-		{"another method, refused", sold().at(3, replaced(1, "second")).at(4, refused), "active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000"},
-		{"another method, stored; a refusal comes too late", sold().at(3, replaced(1, "second")).at(4, stored).at(5, refused),
-			"active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000 by second"},
-		{"two other methods, the second refused", sold().at(3, replaced(1, "second")).at(4, replaced(2, "third")).at(5, refused),
+		{"another method", sold().at(3, replaced("second", 20)), "active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000 by second"},
+		{"another method, stored", sold().at(3, replaced("second", 20)).at(4, stored), "active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000 by second"},
+		{"another method, refused", sold().at(3, replaced("second", 20)).at(4, methodRefused("main", 20)),
 			"active paid 1 left 9999 due 12:20 attempt 12:20 through 12:20 asks 4000"},
-		{"another method while past due", failed().at(22, replaced(1, "second")),
+		{"another method while past due", failed().at(22, replaced("second", 22)),
 			"past_due paid 1 left 9999 due 12:20 attempt 12:22 through 12:20 asks 4700 code no_funds by second"},
-		{"another method while past due, refused", failed().at(22, replaced(1, "second")).at(23, refused),
+		{"another method while past due, refused", failed().at(22, replaced("second", 22)).at(23, methodRefused("main", 0)),
 			"past_due paid 1 left 9999 due 12:20 through 12:20 asks 4700 code no_funds"},
-		{"another method while the old one is charged", asked().at(21, replaced(1, "second")).at(22, paidUntil(10002, 2, 1, 40)).at(23, refused),
-			"active paid 2 left 9999 due 12:40 attempt 12:40 through 12:40 asks 4700"},
-		{"another method, charged", failed().at(22, replaced(1, "second"), requested(2, 2, 0)).at(23, paidUntil(10003, 2, 2, 40)).at(24, refused),
-			"active paid 2 left 9999 due 12:40 attempt 12:40 through 12:40 asks 4700 by second"},
+		{"a dispute that held is closed", failed().at(22, disputeClosed(22)), "past_due paid 1 left 9999 due 12:20 attempt 12:22 through 12:20 asks 4700 code no_funds"},
 
 		{"another amount", asked().at(21, mismatched(2, 1)), "active paid 1 left 9999 due 12:20 through 12:20 asks 4700 mismatch"},
 		{"another amount, returned", asked().at(21, mismatched(2, 1)).at(22, resolved), "active paid 1 left 9999 due 12:20 attempt 12:22 through 12:20 asks 4700"},

@@ -69,20 +69,7 @@ type subscriptionRow struct {
 	regular, introductory int64  // what is asked for
 	introductoryUntil     uint32 // the last pay number that asks for the introductory amount
 
-	attempts       uint32 // of the open pay number
-	attemptsBefore uint32 // those that charged a method which was replaced since
-	methodStored   bool
-	methodStopped  bool
-	former         formerMethod
-
 	knownFrom int64
-}
-
-// formerMethod is what counts again if the gateway refuses the method that replaced it; without a connection, there is
-// none.
-type formerMethod struct {
-	connection string
-	stopped    bool
 }
 
 const (
@@ -90,8 +77,7 @@ const (
 	product_id, product_name, price_point, kind, charged_by, paid_number, payments_left, next_amount, currency,
 	next_due_at, next_attempt_at, paid_through, cancel_at, cancel_reason, decline_code,
 	in_doubt, disputed, amount_mismatch, created_at, started_at`
-	unlistedColumns = `paused_from, trial, regular_amount, introductory_amount, introductory_until,
-	attempts, attempts_before, method_stored, method_stopped, former_connection, former_stopped`
+	unlistedColumns = `paused_from, trial, regular_amount, introductory_amount, introductory_until`
 )
 
 // values are the columns of a row but for when it held.
@@ -109,8 +95,6 @@ func (r *subscriptionRow) values() []any {
 		wordOr(cancelReasonPrefix, r.CancelReason), r.DeclineCode,
 		bit(r.InDoubt), bit(r.Disputed), bit(r.AmountMismatch), micros(r.CreatedAt), micros(r.StartedAt),
 		wordOr(subscriptionStatePrefix, r.pausedFrom), bit(r.trial), r.regular, r.introductory, int64(r.introductoryUntil),
-		int64(r.attempts), int64(r.attemptsBefore), bit(r.methodStored), bit(r.methodStopped),
-		r.former.connection, bit(r.former.stopped),
 	}
 }
 
@@ -151,21 +135,17 @@ const selectSubscriptionRowSQL = `SELECT ` + listedColumns + `, ` + unlistedColu
 // readSubscription reads the version that holds now; an empty one if there is none yet.
 func readSubscription(tx Tx, merchant, id string) (*subscriptionRow, error) {
 	var (
-		r                               subscriptionRow
-		from                            string
-		trial, until, attempts, earlier int64
-		stored, stopped, formerStopped  int64
-		err                             error
+		r            subscriptionRow
+		from         string
+		trial, until int64
+		err          error
 	)
 	r.SubscriptionSummary, r.currency, err = scanSubscription(tx.QueryRow(selectSubscriptionRowSQL, merchant, id),
-		&from, &trial, &r.regular, &r.introductory, &until, &attempts, &earlier, &stored, &stopped, &r.former.connection,
-		&formerStopped, &r.knownFrom)
+		&from, &trial, &r.regular, &r.introductory, &until, &r.knownFrom)
 	if errors.Is(err, ErrNoRows) {
 		return &subscriptionRow{SubscriptionSummary: &ledgerv1.SubscriptionSummary{MerchantId: merchant, SubscriptionId: id}}, nil
 	}
 	r.pausedFrom, r.trial, r.introductoryUntil = stateOf(from), trial != 0, uint32(until)
-	r.attempts, r.attemptsBefore = uint32(attempts), uint32(earlier)
-	r.methodStored, r.methodStopped, r.former.stopped = stored != 0, stopped != 0, formerStopped != 0
 	return &r, err
 }
 

@@ -38,12 +38,6 @@ CREATE TABLE IF NOT EXISTS subscription_versions (
     regular_amount      bigint NOT NULL, -- what is asked for, and what for pay numbers up to introductory_until
     introductory_amount bigint NOT NULL,
     introductory_until  bigint NOT NULL,
-    attempts            bigint NOT NULL, -- of the open pay number
-    attempts_before     bigint NOT NULL, -- those that charged a method which was replaced since
-    method_stored       bigint NOT NULL, -- 1: the gateway has the method that is charged
-    method_stopped      bigint NOT NULL, -- 1: the method that is charged must not be tried again
-    former_connection   text   NOT NULL, -- what counts again if the gateway refuses the method; '' if it was taken
-    former_stopped      bigint NOT NULL,
 
     event_id        text   NOT NULL, -- what made this version
     known_from      bigint NOT NULL,

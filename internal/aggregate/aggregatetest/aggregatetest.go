@@ -50,6 +50,7 @@ func Endless() iter.Seq[History] {
 			write := all[i%len(all)]
 			l := newLife(i, write.name)
 			write.live(l)
+			foretell(l.history.Events)
 			if !yield(l.history) {
 				return
 			}

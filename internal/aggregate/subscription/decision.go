@@ -98,6 +98,15 @@ func micros(t *timestamppb.Timestamp) *timestamppb.Timestamp {
 	return timestamppb.New(t.AsTime().Truncate(time.Microsecond))
 }
 
+// toldOr is the next attempt as an event tells it. One that tells none, from before events did, meant at once: when it
+// was recorded. The two can differ: the clock may have gone back since the event before.
+func toldOr(told, recorded *timestamppb.Timestamp) time.Time {
+	if told != nil {
+		return instant(told)
+	}
+	return instant(recorded)
+}
+
 // instant is the reverse of stamp.
 func instant(t *timestamppb.Timestamp) time.Time {
 	if t == nil {

@@ -184,9 +184,9 @@ func (d *decision) close(c Chargeback, known *Dispute, ch *Charge) error {
 	if c.Outcome == ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_UNSPECIFIED {
 		return aggregate.InvalidField("outcome", "DISPUTE_OUTCOME_REQUIRED", "say how the dispute ended")
 	}
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeClosed{DisputeClosed: &ledgerv1.DisputeClosed{
-		DisputeId: c.DisputeID, ParentOrderId: ch.OrderID, Outcome: c.Outcome,
-	}}})
+	e := &ledgerv1.DisputeClosed{DisputeId: c.DisputeID, ParentOrderId: ch.OrderID, Outcome: c.Outcome}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_DisputeClosed{DisputeClosed: e}})
+	e.NextAttemptAt = stamp(d.NextAttempt)
 	if lost := c.Outcome == ledgerv1.DisputeOutcome_DISPUTE_OUTCOME_LOST; lost && known.Policy == holds && !d.Ended() {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_CHARGEBACK)
 	}
@@ -240,7 +240,7 @@ func (s State) disputeClosed(m *ledgerv1.Metadata, e *ledgerv1.DisputeClosed) St
 	}
 	s.Disputes = replaced(s.Disputes, s.dispute(e.DisputeId), func(d *Dispute) { d.Closed, d.Outcome = true, e.Outcome })
 	if held && !s.Held() && s.life() == PastDue && !s.Stopped && s.NextAttempt.IsZero() {
-		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt)) // its days passed while it was held
+		s.NextAttempt = s.nextAttempt(toldOr(e.NextAttemptAt, m.RecordedAt)) // its days passed while it was held
 	}
 	return s
 }

@@ -114,14 +114,14 @@ func (c ClearPayment) Decide(s State) ([]*ledgerv1.Event, error) {
 }
 
 func (d *decision) clear(a *Attempt, proof string) {
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentNotCharged{PaymentNotCharged: &ledgerv1.PaymentNotCharged{
-		PayNumber: a.Number, Attempt: a.Attempt, Proof: proof,
-	}}})
+	e := &ledgerv1.PaymentNotCharged{PayNumber: a.Number, Attempt: a.Attempt, Proof: proof}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentNotCharged{PaymentNotCharged: e}})
+	e.NextAttemptAt = stamp(d.NextAttempt)
 }
 
 func (s State) paymentNotCharged(m *ledgerv1.Metadata, e *ledgerv1.PaymentNotCharged) State {
 	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Status = AttemptNotCharged })
-	return s.notPaid(instant(m.RecordedAt), e.PayNumber)
+	return s.notPaid(toldOr(e.NextAttemptAt, m.RecordedAt), e.PayNumber)
 }
 
 // notPaid goes on after an attempt surely paid nothing: its number is tried again at once. A first payment fails.

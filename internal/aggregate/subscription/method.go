@@ -35,10 +35,12 @@ func (c ReplacePaymentMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 	n := s.Replaced + 1
 	charge := s.Status == PastDue && s.chargeable(c.Circumstances)
 	d := s.decide(c.Now, time.Time{})
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodReplaced{PaymentMethodReplaced: &ledgerv1.PaymentMethodReplaced{
+	e := &ledgerv1.PaymentMethodReplaced{
 		Replacement: n, PaymentMethodToken: c.Token, ConnectionId: c.Connection.ID, Gateway: c.Connection.Gateway,
 		Processor: c.Connection.Processor, Key: key("method", st.MerchantId, st.SubscriptionId, n), Charged: charge,
-	}}})
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodReplaced{PaymentMethodReplaced: e}})
+	e.NextAttemptAt = stamp(d.NextAttempt)
 	if charge {
 		d.request(d.asked(), c.Circumstances)
 	}
@@ -59,7 +61,7 @@ func (s State) paymentMethodReplaced(m *ledgerv1.Metadata, e *ledgerv1.PaymentMe
 	s.Before, s.Replaced = &before, e.Replacement
 	s.Way = Way{Token: e.PaymentMethodToken, Replacement: e.Replacement}
 	if s.life() == PastDue {
-		s.NextAttempt = s.nextAttempt(instant(m.RecordedAt))
+		s.NextAttempt = s.nextAttempt(toldOr(e.NextAttemptAt, m.RecordedAt))
 	}
 	return s.through(Connection{ID: e.ConnectionId, Gateway: e.Gateway, Processor: e.Processor})
 }
@@ -106,9 +108,9 @@ func (c RefuseMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, nil // it was charged, so it was taken
 	}
 	d := s.decide(c.Now, time.Time{})
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: &ledgerv1.PaymentMethodRefused{
-		Replacement: c.Replacement, Code: c.Code, Message: c.Message,
-	}}})
+	e := &ledgerv1.PaymentMethodRefused{Replacement: c.Replacement, Code: c.Code, Message: c.Message}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: e}})
+	e.NextAttemptAt, e.ConnectionId = stamp(d.NextAttempt), d.Connection.ID
 	return d.done()
 }
 

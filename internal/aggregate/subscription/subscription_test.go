@@ -94,7 +94,9 @@ func compared() []cmp.Option {
 		protocmp.IgnoreFields(&ledgerv1.DuplicateChargeObserved{}, "refund_key", "connection_id", "reference"),
 		protocmp.IgnoreFields(&ledgerv1.DuplicateChargeReturned{}, "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.AmountMismatchObserved{}, "reference", "connection_id"),
-		protocmp.IgnoreFields(&ledgerv1.MismatchResolved{}, "connection_id"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentNotCharged{}, "next_attempt_at"),
+		protocmp.IgnoreFields(&ledgerv1.MismatchResolved{}, "connection_id", "next_attempt_at"),
+		protocmp.IgnoreFields(&ledgerv1.DisputeClosed{}, "next_attempt_at"),
 		protocmp.IgnoreFields(&ledgerv1.RefundRequested{}, "key", "connection_id", "charge_reference"),
 		protocmp.IgnoreFields(&ledgerv1.RefundSucceeded{}, "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.RefundObserved{}, "refund_id", "connection_id"),
@@ -102,7 +104,8 @@ func compared() []cmp.Option {
 		protocmp.IgnoreFields(&ledgerv1.DisputeFundsWithdrawn{}, "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.DisputeFundsReinstated{}, "connection_id"),
 		protocmp.IgnoreFields(&ledgerv1.SubscriptionCancelled{}, "method", "connection_id"),
-		protocmp.IgnoreFields(&ledgerv1.PaymentMethodReplaced{}, "key", "gateway", "processor"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentMethodReplaced{}, "key", "gateway", "processor", "next_attempt_at"),
+		protocmp.IgnoreFields(&ledgerv1.PaymentMethodRefused{}, "connection_id", "next_attempt_at"),
 	}
 }
 
@@ -140,10 +143,31 @@ func (l *life) ask(c command) (events, error) {
 	for _, e := range got {
 		before, history := l.state, l.history
 		l.state = subscription.Evolve(l.state, e)
+		l.saysWhatFollows(e)
 		l.history = append(l.history, l.stored(e))
 		(&life{t: l.t, state: before, history: history}).unchanged(fmt.Sprintf("evolving %T", e.Kind))
 	}
 	return got, err
+}
+
+// saysWhatFollows holds what an event says of the next attempt and of the connection in use against the state after it:
+// views copy it.
+func (l *life) saysWhatFollows(e *ledgerv1.Event) {
+	l.t.Helper()
+	kind := e.ProtoReflect().WhichOneof(e.ProtoReflect().Descriptor().Oneofs().ByName("kind"))
+	m := e.ProtoReflect().Get(kind).Message()
+	if next := m.Descriptor().Fields().ByName("next_attempt_at"); next != nil {
+		var said time.Time
+		if m.Has(next) {
+			said = m.Get(next).Message().Interface().(*timestamppb.Timestamp).AsTime()
+		}
+		if !said.Equal(l.state.NextAttempt) {
+			l.t.Fatalf("%T says %v of the next attempt, the state %v", e.Kind, said, l.state.NextAttempt)
+		}
+	}
+	if r := e.GetPaymentMethodRefused(); r != nil && r.ConnectionId != l.state.Connection.ID {
+		l.t.Fatalf("%T says connection %q, the state %q", e.Kind, r.ConnectionId, l.state.Connection.ID)
+	}
 }
 
 // stored is an event as it comes back from a log.

@@ -74,9 +74,11 @@ func (c ResolveMismatch) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, aggregate.Refuse("MISMATCH_NOT_OPEN", "no charge of another amount is open for attempt %d of pay number %d", c.Attempt, c.Number)
 	}
 	d := s.decide(c.Now, time.Time{})
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_MismatchResolved{MismatchResolved: &ledgerv1.MismatchResolved{
+	e := &ledgerv1.MismatchResolved{
 		PayNumber: a.Number, Attempt: a.Attempt, Reference: c.Reference, Amount: a.Captured, ConnectionId: a.Connection,
-	}}})
+	}
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_MismatchResolved{MismatchResolved: e}})
+	e.NextAttemptAt = stamp(d.NextAttempt)
 	return d.done()
 }
 
@@ -87,5 +89,5 @@ func referenceRequired() error {
 func (s State) mismatchResolved(m *ledgerv1.Metadata, e *ledgerv1.MismatchResolved) State {
 	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Returned = true })
 	s.Mismatch = slices.ContainsFunc(s.Attempts, func(a *Attempt) bool { return a.Status == AttemptMismatched && !a.Returned })
-	return s.notPaid(instant(m.RecordedAt), e.PayNumber)
+	return s.notPaid(toldOr(e.NextAttemptAt, m.RecordedAt), e.PayNumber)
 }

@@ -1745,7 +1745,9 @@ type PaymentMethodReplaced struct {
 	// The key under which the gateway is asked to store it.
 	Key string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
 	// True if a past-due payment is charged with it in the same append, which stores it as well.
-	Charged       bool `protobuf:"varint,7,opt,name=charged,proto3" json:"charged,omitempty"`
+	Charged bool `protobuf:"varint,7,opt,name=charged,proto3" json:"charged,omitempty"`
+	// When the open payment is charged next; absent if the ledger does not charge it by itself.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1829,6 +1831,13 @@ func (x *PaymentMethodReplaced) GetCharged() bool {
 	return false
 }
 
+func (x *PaymentMethodReplaced) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
 // PaymentMethodStored says under which reference the gateway stored a replaced method.
 type PaymentMethodStored struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1884,10 +1893,14 @@ func (x *PaymentMethodStored) GetMethod() *PaymentMethod {
 
 // PaymentMethodRefused says that the gateway did not take a replaced method. The one before it counts again.
 type PaymentMethodRefused struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Replacement   uint32                 `protobuf:"varint,1,opt,name=replacement,proto3" json:"replacement,omitempty"`
-	Code          string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
-	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Replacement uint32                 `protobuf:"varint,1,opt,name=replacement,proto3" json:"replacement,omitempty"`
+	Code        string                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
+	Message     string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// When the open payment is charged next; absent if the ledger does not charge it by itself.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
+	// The account through which is charged again.
+	ConnectionId  string `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1939,6 +1952,20 @@ func (x *PaymentMethodRefused) GetCode() string {
 func (x *PaymentMethodRefused) GetMessage() string {
 	if x != nil {
 		return x.Message
+	}
+	return ""
+}
+
+func (x *PaymentMethodRefused) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
+}
+
+func (x *PaymentMethodRefused) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
 	}
 	return ""
 }
@@ -2573,7 +2600,9 @@ type PaymentNotCharged struct {
 	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// "absent" (the gateway does not know the key), "expired", "declined" (after nobody waited for it any more),
 	// "agreement_lost".
-	Proof         string `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
+	Proof string `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
+	// When the open payment is charged next; absent if the ledger does not charge it by itself.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2627,6 +2656,13 @@ func (x *PaymentNotCharged) GetProof() string {
 		return x.Proof
 	}
 	return ""
+}
+
+func (x *PaymentNotCharged) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
 }
 
 // LateChargeObserved is a charge that turned up after its attempt was declined or the subscription had ended.
@@ -3062,9 +3098,11 @@ type MismatchResolved struct {
 	PayNumber uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// The gateway's id of the return.
-	Reference     string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
-	Amount        *Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
-	ConnectionId  string `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Reference    string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
+	Amount       *Money `protobuf:"bytes,4,opt,name=amount,proto3" json:"amount,omitempty"`
+	ConnectionId string `protobuf:"bytes,5,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// When the open payment is charged next; absent if the ledger does not charge it by itself.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3132,6 +3170,13 @@ func (x *MismatchResolved) GetConnectionId() string {
 		return x.ConnectionId
 	}
 	return ""
+}
+
+func (x *MismatchResolved) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
 }
 
 // PaymentObserved is a payment that the gateway took without being asked: a schedule that it runs. It makes the order
@@ -4400,6 +4445,8 @@ type DisputeClosed struct {
 	DisputeId     string                 `protobuf:"bytes,1,opt,name=dispute_id,json=disputeId,proto3" json:"dispute_id,omitempty"`
 	ParentOrderId int64                  `protobuf:"varint,2,opt,name=parent_order_id,json=parentOrderId,proto3" json:"parent_order_id,omitempty"`
 	Outcome       DisputeOutcome         `protobuf:"varint,3,opt,name=outcome,proto3,enum=ledger.v1.DisputeOutcome" json:"outcome,omitempty"`
+	// When the open payment is charged next; absent if the ledger does not charge it by itself.
+	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4453,6 +4500,13 @@ func (x *DisputeClosed) GetOutcome() DisputeOutcome {
 		return x.Outcome
 	}
 	return DisputeOutcome_DISPUTE_OUTCOME_UNSPECIFIED
+}
+
+func (x *DisputeClosed) GetNextAttemptAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAttemptAt
+	}
+	return nil
 }
 
 // AgreementLost says that the buyer or the gateway ended the right to charge.
@@ -4946,7 +5000,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\fTermsChanged\x12&\n" +
 	"\x0ffrom_pay_number\x18\x01 \x01(\rR\rfromPayNumber\x12,\n" +
 	"\aamounts\x18\x02 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12+\n" +
-	"\x11consent_reference\x18\x03 \x01(\tR\x10consentReference\"\xfa\x01\n" +
+	"\x11consent_reference\x18\x03 \x01(\tR\x10consentReference\"\xbe\x02\n" +
 	"\x15PaymentMethodReplaced\x12 \n" +
 	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x126\n" +
 	"\x14payment_method_token\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\x12paymentMethodToken\x12#\n" +
@@ -4954,14 +5008,17 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1c\n" +
 	"\tprocessor\x18\x05 \x01(\tR\tprocessor\x12\x10\n" +
 	"\x03key\x18\x06 \x01(\tR\x03key\x12\x18\n" +
-	"\acharged\x18\a \x01(\bR\acharged\"i\n" +
+	"\acharged\x18\a \x01(\bR\acharged\x12B\n" +
+	"\x0fnext_attempt_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"i\n" +
 	"\x13PaymentMethodStored\x12 \n" +
 	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x120\n" +
-	"\x06method\x18\x02 \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"f\n" +
+	"\x06method\x18\x02 \x01(\v2\x18.ledger.v1.PaymentMethodR\x06method\"\xcf\x01\n" +
 	"\x14PaymentMethodRefused\x12 \n" +
 	"\vreplacement\x18\x01 \x01(\rR\vreplacement\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"W\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12B\n" +
+	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x12#\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\"W\n" +
 	"\fBuyerUpdated\x12\x19\n" +
 	"\bbuyer_id\x18\x01 \x01(\tR\abuyerId\x12,\n" +
 	"\x05buyer\x18\x02 \x01(\v2\x10.ledger.v1.BuyerB\x04\xa8\xbb\x18\x01R\x05buyer\"\xd1\x02\n" +
@@ -5024,12 +5081,13 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x10\n" +
 	"\x03why\x18\x03 \x01(\tR\x03why\x123\n" +
-	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"b\n" +
+	"\asent_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt\"\xa6\x01\n" +
 	"\x11PaymentNotCharged\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x14\n" +
-	"\x05proof\x18\x03 \x01(\tR\x05proof\"\xd6\x04\n" +
+	"\x05proof\x18\x03 \x01(\tR\x05proof\x12B\n" +
+	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"\xd6\x04\n" +
 	"\x12LateChargeObserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5073,14 +5131,15 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\bexpected\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\bexpected\x12*\n" +
 	"\acharged\x18\x05 \x01(\v2\x10.ledger.v1.MoneyR\acharged\x12#\n" +
 	"\rconnection_id\x18\x06 \x01(\tR\fconnectionId\x12\"\n" +
-	"\x03fee\x18\a \x01(\v2\x10.ledger.v1.MoneyR\x03fee\"\xb8\x01\n" +
+	"\x03fee\x18\a \x01(\v2\x10.ledger.v1.MoneyR\x03fee\"\xfc\x01\n" +
 	"\x10MismatchResolved\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x1c\n" +
 	"\treference\x18\x03 \x01(\tR\treference\x12(\n" +
 	"\x06amount\x18\x04 \x01(\v2\x10.ledger.v1.MoneyR\x06amount\x12#\n" +
-	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\"\x9b\x04\n" +
+	"\rconnection_id\x18\x05 \x01(\tR\fconnectionId\x12B\n" +
+	"\x0fnext_attempt_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"\x9b\x04\n" +
 	"\x0fPaymentObserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5203,12 +5262,13 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"pay_number\x18\x05 \x01(\rR\tpayNumber\x12,\n" +
 	"\aamounts\x18\x06 \x01(\v2\x12.ledger.v1.AmountsR\aamounts\x12#\n" +
 	"\rconnection_id\x18\a \x01(\tR\fconnectionId\x12(\n" +
-	"\x06excess\x18\b \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\x8b\x01\n" +
+	"\x06excess\x18\b \x01(\v2\x10.ledger.v1.MoneyR\x06excess\"\xcf\x01\n" +
 	"\rDisputeClosed\x12\x1d\n" +
 	"\n" +
 	"dispute_id\x18\x01 \x01(\tR\tdisputeId\x12&\n" +
 	"\x0fparent_order_id\x18\x02 \x01(\x03R\rparentOrderId\x123\n" +
-	"\aoutcome\x18\x03 \x01(\x0e2\x19.ledger.v1.DisputeOutcomeR\aoutcome\"=\n" +
+	"\aoutcome\x18\x03 \x01(\x0e2\x19.ledger.v1.DisputeOutcomeR\aoutcome\x12B\n" +
+	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"=\n" +
 	"\rAgreementLost\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x81\x01\n" +
@@ -5357,106 +5417,111 @@ var file_ledger_v1_subscription_proto_goTypes = []any{
 	(ChargebackPolicy)(0),           // 61: ledger.v1.ChargebackPolicy
 }
 var file_ledger_v1_subscription_proto_depIdxs = []int32{
-	0,  // 0: ledger.v1.Terms.kind:type_name -> ledger.v1.PriceKind
-	1,  // 1: ledger.v1.Terms.period:type_name -> ledger.v1.Period
-	2,  // 2: ledger.v1.Terms.frequency:type_name -> ledger.v1.Frequency
-	9,  // 3: ledger.v1.Terms.initial:type_name -> ledger.v1.InitialPayment
-	57, // 4: ledger.v1.Terms.regular:type_name -> ledger.v1.Amounts
-	10, // 5: ledger.v1.Terms.introductory:type_name -> ledger.v1.Introductory
-	57, // 6: ledger.v1.InitialPayment.amounts:type_name -> ledger.v1.Amounts
-	57, // 7: ledger.v1.Introductory.amounts:type_name -> ledger.v1.Amounts
-	12, // 8: ledger.v1.Buyer.address:type_name -> ledger.v1.Address
-	58, // 9: ledger.v1.Buyer.gdpr_status_date:type_name -> google.protobuf.Timestamp
-	12, // 10: ledger.v1.Buyer.shipping_address:type_name -> ledger.v1.Address
-	11, // 11: ledger.v1.SubscriptionStarted.buyer:type_name -> ledger.v1.Buyer
-	8,  // 12: ledger.v1.SubscriptionStarted.terms:type_name -> ledger.v1.Terms
-	59, // 13: ledger.v1.SubscriptionStarted.mode:type_name -> ledger.v1.Mode
-	13, // 14: ledger.v1.SubscriptionStarted.urls:type_name -> ledger.v1.Urls
-	14, // 15: ledger.v1.SubscriptionStarted.tracking:type_name -> ledger.v1.Tracking
-	15, // 16: ledger.v1.SubscriptionStarted.metadata:type_name -> ledger.v1.Pair
-	11, // 17: ledger.v1.SubscriptionImported.buyer:type_name -> ledger.v1.Buyer
-	8,  // 18: ledger.v1.SubscriptionImported.terms:type_name -> ledger.v1.Terms
-	59, // 19: ledger.v1.SubscriptionImported.mode:type_name -> ledger.v1.Mode
-	16, // 20: ledger.v1.SubscriptionImported.method:type_name -> ledger.v1.PaymentMethod
-	14, // 21: ledger.v1.SubscriptionImported.tracking:type_name -> ledger.v1.Tracking
-	15, // 22: ledger.v1.SubscriptionImported.metadata:type_name -> ledger.v1.Pair
-	6,  // 23: ledger.v1.SubscriptionImported.state:type_name -> ledger.v1.ImportState
-	58, // 24: ledger.v1.SubscriptionImported.next_due:type_name -> google.protobuf.Timestamp
-	58, // 25: ledger.v1.SubscriptionImported.anchor:type_name -> google.protobuf.Timestamp
-	5,  // 26: ledger.v1.SubscriptionImported.charged_by:type_name -> ledger.v1.ChargedBy
-	58, // 27: ledger.v1.SubscriptionImported.started_at:type_name -> google.protobuf.Timestamp
-	57, // 28: ledger.v1.TermsChanged.amounts:type_name -> ledger.v1.Amounts
-	16, // 29: ledger.v1.PaymentMethodStored.method:type_name -> ledger.v1.PaymentMethod
-	11, // 30: ledger.v1.BuyerUpdated.buyer:type_name -> ledger.v1.Buyer
-	57, // 31: ledger.v1.PaymentRequested.amounts:type_name -> ledger.v1.Amounts
-	58, // 32: ledger.v1.PaymentRequested.due:type_name -> google.protobuf.Timestamp
-	16, // 33: ledger.v1.PaymentRequested.method:type_name -> ledger.v1.PaymentMethod
-	17, // 34: ledger.v1.PaymentPending.next_action:type_name -> ledger.v1.NextAction
-	58, // 35: ledger.v1.PaymentPending.expires_at:type_name -> google.protobuf.Timestamp
-	57, // 36: ledger.v1.PaymentSucceeded.amounts:type_name -> ledger.v1.Amounts
-	60, // 37: ledger.v1.PaymentSucceeded.fee:type_name -> ledger.v1.Money
-	60, // 38: ledger.v1.PaymentSucceeded.settled:type_name -> ledger.v1.Money
-	16, // 39: ledger.v1.PaymentSucceeded.method:type_name -> ledger.v1.PaymentMethod
-	58, // 40: ledger.v1.PaymentSucceeded.next_due:type_name -> google.protobuf.Timestamp
-	58, // 41: ledger.v1.PaymentSucceeded.paid_through:type_name -> google.protobuf.Timestamp
-	57, // 42: ledger.v1.PaymentDeclined.amounts:type_name -> ledger.v1.Amounts
-	3,  // 43: ledger.v1.PaymentDeclined.category:type_name -> ledger.v1.DeclineCategory
-	58, // 44: ledger.v1.PaymentDeclined.next_attempt_at:type_name -> google.protobuf.Timestamp
-	16, // 45: ledger.v1.PaymentDeclined.method:type_name -> ledger.v1.PaymentMethod
-	58, // 46: ledger.v1.PaymentUnknown.sent_at:type_name -> google.protobuf.Timestamp
-	57, // 47: ledger.v1.LateChargeObserved.amounts:type_name -> ledger.v1.Amounts
-	60, // 48: ledger.v1.LateChargeObserved.fee:type_name -> ledger.v1.Money
-	16, // 49: ledger.v1.LateChargeObserved.method:type_name -> ledger.v1.PaymentMethod
-	58, // 50: ledger.v1.LateChargeObserved.next_due:type_name -> google.protobuf.Timestamp
-	58, // 51: ledger.v1.LateChargeObserved.paid_through:type_name -> google.protobuf.Timestamp
-	60, // 52: ledger.v1.LateChargeObserved.settled:type_name -> ledger.v1.Money
-	60, // 53: ledger.v1.DuplicateChargeObserved.amount:type_name -> ledger.v1.Money
-	60, // 54: ledger.v1.DuplicateChargeObserved.fee:type_name -> ledger.v1.Money
-	60, // 55: ledger.v1.DuplicateChargeReturned.amount:type_name -> ledger.v1.Money
-	60, // 56: ledger.v1.AmountMismatchObserved.expected:type_name -> ledger.v1.Money
-	60, // 57: ledger.v1.AmountMismatchObserved.charged:type_name -> ledger.v1.Money
-	60, // 58: ledger.v1.AmountMismatchObserved.fee:type_name -> ledger.v1.Money
-	60, // 59: ledger.v1.MismatchResolved.amount:type_name -> ledger.v1.Money
-	57, // 60: ledger.v1.PaymentObserved.amounts:type_name -> ledger.v1.Amounts
-	60, // 61: ledger.v1.PaymentObserved.fee:type_name -> ledger.v1.Money
-	60, // 62: ledger.v1.PaymentObserved.settled:type_name -> ledger.v1.Money
-	16, // 63: ledger.v1.PaymentObserved.method:type_name -> ledger.v1.PaymentMethod
-	58, // 64: ledger.v1.PaymentObserved.next_due:type_name -> google.protobuf.Timestamp
-	58, // 65: ledger.v1.PaymentObserved.paid_through:type_name -> google.protobuf.Timestamp
-	58, // 66: ledger.v1.PaymentRescheduled.next_due:type_name -> google.protobuf.Timestamp
-	58, // 67: ledger.v1.PaymentRescheduled.anchor:type_name -> google.protobuf.Timestamp
-	58, // 68: ledger.v1.PaymentRescheduled.previous_due:type_name -> google.protobuf.Timestamp
-	58, // 69: ledger.v1.PaymentRescheduled.cancel_at:type_name -> google.protobuf.Timestamp
-	58, // 70: ledger.v1.PeriodsSkipped.first:type_name -> google.protobuf.Timestamp
-	58, // 71: ledger.v1.PeriodsSkipped.last:type_name -> google.protobuf.Timestamp
-	58, // 72: ledger.v1.PeriodsSkipped.next_due:type_name -> google.protobuf.Timestamp
-	57, // 73: ledger.v1.RefundRequested.amounts:type_name -> ledger.v1.Amounts
-	57, // 74: ledger.v1.RefundSucceeded.amounts:type_name -> ledger.v1.Amounts
-	60, // 75: ledger.v1.RefundSucceeded.excess:type_name -> ledger.v1.Money
-	58, // 76: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
-	57, // 77: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
-	60, // 78: ledger.v1.RefundReversed.excess:type_name -> ledger.v1.Money
-	57, // 79: ledger.v1.RefundObserved.amounts:type_name -> ledger.v1.Amounts
-	60, // 80: ledger.v1.RefundObserved.excess:type_name -> ledger.v1.Money
-	60, // 81: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
-	57, // 82: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
-	60, // 83: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
-	61, // 84: ledger.v1.DisputeFundsWithdrawn.policy:type_name -> ledger.v1.ChargebackPolicy
-	60, // 85: ledger.v1.DisputeFundsWithdrawn.excess:type_name -> ledger.v1.Money
-	57, // 86: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
-	60, // 87: ledger.v1.DisputeFundsReinstated.excess:type_name -> ledger.v1.Money
-	7,  // 88: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
-	58, // 89: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
-	4,  // 90: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
-	58, // 91: ledger.v1.SubscriptionResumed.next_due:type_name -> google.protobuf.Timestamp
-	58, // 92: ledger.v1.SubscriptionResumed.next_attempt_at:type_name -> google.protobuf.Timestamp
-	4,  // 93: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
-	16, // 94: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
-	95, // [95:95] is the sub-list for method output_type
-	95, // [95:95] is the sub-list for method input_type
-	95, // [95:95] is the sub-list for extension type_name
-	95, // [95:95] is the sub-list for extension extendee
-	0,  // [0:95] is the sub-list for field type_name
+	0,   // 0: ledger.v1.Terms.kind:type_name -> ledger.v1.PriceKind
+	1,   // 1: ledger.v1.Terms.period:type_name -> ledger.v1.Period
+	2,   // 2: ledger.v1.Terms.frequency:type_name -> ledger.v1.Frequency
+	9,   // 3: ledger.v1.Terms.initial:type_name -> ledger.v1.InitialPayment
+	57,  // 4: ledger.v1.Terms.regular:type_name -> ledger.v1.Amounts
+	10,  // 5: ledger.v1.Terms.introductory:type_name -> ledger.v1.Introductory
+	57,  // 6: ledger.v1.InitialPayment.amounts:type_name -> ledger.v1.Amounts
+	57,  // 7: ledger.v1.Introductory.amounts:type_name -> ledger.v1.Amounts
+	12,  // 8: ledger.v1.Buyer.address:type_name -> ledger.v1.Address
+	58,  // 9: ledger.v1.Buyer.gdpr_status_date:type_name -> google.protobuf.Timestamp
+	12,  // 10: ledger.v1.Buyer.shipping_address:type_name -> ledger.v1.Address
+	11,  // 11: ledger.v1.SubscriptionStarted.buyer:type_name -> ledger.v1.Buyer
+	8,   // 12: ledger.v1.SubscriptionStarted.terms:type_name -> ledger.v1.Terms
+	59,  // 13: ledger.v1.SubscriptionStarted.mode:type_name -> ledger.v1.Mode
+	13,  // 14: ledger.v1.SubscriptionStarted.urls:type_name -> ledger.v1.Urls
+	14,  // 15: ledger.v1.SubscriptionStarted.tracking:type_name -> ledger.v1.Tracking
+	15,  // 16: ledger.v1.SubscriptionStarted.metadata:type_name -> ledger.v1.Pair
+	11,  // 17: ledger.v1.SubscriptionImported.buyer:type_name -> ledger.v1.Buyer
+	8,   // 18: ledger.v1.SubscriptionImported.terms:type_name -> ledger.v1.Terms
+	59,  // 19: ledger.v1.SubscriptionImported.mode:type_name -> ledger.v1.Mode
+	16,  // 20: ledger.v1.SubscriptionImported.method:type_name -> ledger.v1.PaymentMethod
+	14,  // 21: ledger.v1.SubscriptionImported.tracking:type_name -> ledger.v1.Tracking
+	15,  // 22: ledger.v1.SubscriptionImported.metadata:type_name -> ledger.v1.Pair
+	6,   // 23: ledger.v1.SubscriptionImported.state:type_name -> ledger.v1.ImportState
+	58,  // 24: ledger.v1.SubscriptionImported.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 25: ledger.v1.SubscriptionImported.anchor:type_name -> google.protobuf.Timestamp
+	5,   // 26: ledger.v1.SubscriptionImported.charged_by:type_name -> ledger.v1.ChargedBy
+	58,  // 27: ledger.v1.SubscriptionImported.started_at:type_name -> google.protobuf.Timestamp
+	57,  // 28: ledger.v1.TermsChanged.amounts:type_name -> ledger.v1.Amounts
+	58,  // 29: ledger.v1.PaymentMethodReplaced.next_attempt_at:type_name -> google.protobuf.Timestamp
+	16,  // 30: ledger.v1.PaymentMethodStored.method:type_name -> ledger.v1.PaymentMethod
+	58,  // 31: ledger.v1.PaymentMethodRefused.next_attempt_at:type_name -> google.protobuf.Timestamp
+	11,  // 32: ledger.v1.BuyerUpdated.buyer:type_name -> ledger.v1.Buyer
+	57,  // 33: ledger.v1.PaymentRequested.amounts:type_name -> ledger.v1.Amounts
+	58,  // 34: ledger.v1.PaymentRequested.due:type_name -> google.protobuf.Timestamp
+	16,  // 35: ledger.v1.PaymentRequested.method:type_name -> ledger.v1.PaymentMethod
+	17,  // 36: ledger.v1.PaymentPending.next_action:type_name -> ledger.v1.NextAction
+	58,  // 37: ledger.v1.PaymentPending.expires_at:type_name -> google.protobuf.Timestamp
+	57,  // 38: ledger.v1.PaymentSucceeded.amounts:type_name -> ledger.v1.Amounts
+	60,  // 39: ledger.v1.PaymentSucceeded.fee:type_name -> ledger.v1.Money
+	60,  // 40: ledger.v1.PaymentSucceeded.settled:type_name -> ledger.v1.Money
+	16,  // 41: ledger.v1.PaymentSucceeded.method:type_name -> ledger.v1.PaymentMethod
+	58,  // 42: ledger.v1.PaymentSucceeded.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 43: ledger.v1.PaymentSucceeded.paid_through:type_name -> google.protobuf.Timestamp
+	57,  // 44: ledger.v1.PaymentDeclined.amounts:type_name -> ledger.v1.Amounts
+	3,   // 45: ledger.v1.PaymentDeclined.category:type_name -> ledger.v1.DeclineCategory
+	58,  // 46: ledger.v1.PaymentDeclined.next_attempt_at:type_name -> google.protobuf.Timestamp
+	16,  // 47: ledger.v1.PaymentDeclined.method:type_name -> ledger.v1.PaymentMethod
+	58,  // 48: ledger.v1.PaymentUnknown.sent_at:type_name -> google.protobuf.Timestamp
+	58,  // 49: ledger.v1.PaymentNotCharged.next_attempt_at:type_name -> google.protobuf.Timestamp
+	57,  // 50: ledger.v1.LateChargeObserved.amounts:type_name -> ledger.v1.Amounts
+	60,  // 51: ledger.v1.LateChargeObserved.fee:type_name -> ledger.v1.Money
+	16,  // 52: ledger.v1.LateChargeObserved.method:type_name -> ledger.v1.PaymentMethod
+	58,  // 53: ledger.v1.LateChargeObserved.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 54: ledger.v1.LateChargeObserved.paid_through:type_name -> google.protobuf.Timestamp
+	60,  // 55: ledger.v1.LateChargeObserved.settled:type_name -> ledger.v1.Money
+	60,  // 56: ledger.v1.DuplicateChargeObserved.amount:type_name -> ledger.v1.Money
+	60,  // 57: ledger.v1.DuplicateChargeObserved.fee:type_name -> ledger.v1.Money
+	60,  // 58: ledger.v1.DuplicateChargeReturned.amount:type_name -> ledger.v1.Money
+	60,  // 59: ledger.v1.AmountMismatchObserved.expected:type_name -> ledger.v1.Money
+	60,  // 60: ledger.v1.AmountMismatchObserved.charged:type_name -> ledger.v1.Money
+	60,  // 61: ledger.v1.AmountMismatchObserved.fee:type_name -> ledger.v1.Money
+	60,  // 62: ledger.v1.MismatchResolved.amount:type_name -> ledger.v1.Money
+	58,  // 63: ledger.v1.MismatchResolved.next_attempt_at:type_name -> google.protobuf.Timestamp
+	57,  // 64: ledger.v1.PaymentObserved.amounts:type_name -> ledger.v1.Amounts
+	60,  // 65: ledger.v1.PaymentObserved.fee:type_name -> ledger.v1.Money
+	60,  // 66: ledger.v1.PaymentObserved.settled:type_name -> ledger.v1.Money
+	16,  // 67: ledger.v1.PaymentObserved.method:type_name -> ledger.v1.PaymentMethod
+	58,  // 68: ledger.v1.PaymentObserved.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 69: ledger.v1.PaymentObserved.paid_through:type_name -> google.protobuf.Timestamp
+	58,  // 70: ledger.v1.PaymentRescheduled.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 71: ledger.v1.PaymentRescheduled.anchor:type_name -> google.protobuf.Timestamp
+	58,  // 72: ledger.v1.PaymentRescheduled.previous_due:type_name -> google.protobuf.Timestamp
+	58,  // 73: ledger.v1.PaymentRescheduled.cancel_at:type_name -> google.protobuf.Timestamp
+	58,  // 74: ledger.v1.PeriodsSkipped.first:type_name -> google.protobuf.Timestamp
+	58,  // 75: ledger.v1.PeriodsSkipped.last:type_name -> google.protobuf.Timestamp
+	58,  // 76: ledger.v1.PeriodsSkipped.next_due:type_name -> google.protobuf.Timestamp
+	57,  // 77: ledger.v1.RefundRequested.amounts:type_name -> ledger.v1.Amounts
+	57,  // 78: ledger.v1.RefundSucceeded.amounts:type_name -> ledger.v1.Amounts
+	60,  // 79: ledger.v1.RefundSucceeded.excess:type_name -> ledger.v1.Money
+	58,  // 80: ledger.v1.RefundUnknown.sent_at:type_name -> google.protobuf.Timestamp
+	57,  // 81: ledger.v1.RefundReversed.amounts:type_name -> ledger.v1.Amounts
+	60,  // 82: ledger.v1.RefundReversed.excess:type_name -> ledger.v1.Money
+	57,  // 83: ledger.v1.RefundObserved.amounts:type_name -> ledger.v1.Amounts
+	60,  // 84: ledger.v1.RefundObserved.excess:type_name -> ledger.v1.Money
+	60,  // 85: ledger.v1.DisputeOpened.amount:type_name -> ledger.v1.Money
+	57,  // 86: ledger.v1.DisputeFundsWithdrawn.amounts:type_name -> ledger.v1.Amounts
+	60,  // 87: ledger.v1.DisputeFundsWithdrawn.fee:type_name -> ledger.v1.Money
+	61,  // 88: ledger.v1.DisputeFundsWithdrawn.policy:type_name -> ledger.v1.ChargebackPolicy
+	60,  // 89: ledger.v1.DisputeFundsWithdrawn.excess:type_name -> ledger.v1.Money
+	57,  // 90: ledger.v1.DisputeFundsReinstated.amounts:type_name -> ledger.v1.Amounts
+	60,  // 91: ledger.v1.DisputeFundsReinstated.excess:type_name -> ledger.v1.Money
+	7,   // 92: ledger.v1.DisputeClosed.outcome:type_name -> ledger.v1.DisputeOutcome
+	58,  // 93: ledger.v1.DisputeClosed.next_attempt_at:type_name -> google.protobuf.Timestamp
+	58,  // 94: ledger.v1.CancellationScheduled.cancel_at:type_name -> google.protobuf.Timestamp
+	4,   // 95: ledger.v1.CancellationScheduled.reason:type_name -> ledger.v1.CancelReason
+	58,  // 96: ledger.v1.SubscriptionResumed.next_due:type_name -> google.protobuf.Timestamp
+	58,  // 97: ledger.v1.SubscriptionResumed.next_attempt_at:type_name -> google.protobuf.Timestamp
+	4,   // 98: ledger.v1.SubscriptionCancelled.reason:type_name -> ledger.v1.CancelReason
+	16,  // 99: ledger.v1.SubscriptionCancelled.method:type_name -> ledger.v1.PaymentMethod
+	100, // [100:100] is the sub-list for method output_type
+	100, // [100:100] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_subscription_proto_init() }
