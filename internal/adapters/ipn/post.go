@@ -45,6 +45,10 @@ func newClient(connect time.Duration, idle int, allowed []netip.Prefix) *http.Cl
 	}
 }
 
+// azureHost looks public, and is what every machine in Azure asks for its configuration.
+// https://learn.microsoft.com/en-us/azure/virtual-network/what-is-ip-address-168-63-129-16
+var azureHost = netip.MustParsePrefix("168.63.129.16/32")
+
 // guard is asked with the concrete address just before each dial, so no name can be resolved to something else in
 // between. Any port may be dialled: merchants run receivers on odd ones.
 func guard(allowed []netip.Prefix) func(network, address string, c syscall.RawConn) error {
@@ -56,7 +60,7 @@ func guard(allowed []netip.Prefix) func(network, address string, c syscall.RawCo
 			v6 = append(v6, p)
 		}
 	}
-	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)).Safe
+	return ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...), ssrf.WithDeniedV4Prefixes(azureHost)).Safe
 }
 
 // answer is what became of one sending.

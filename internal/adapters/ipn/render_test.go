@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -423,6 +424,29 @@ func TestTheBuyerAndTheCardAreThoseOfTheEvent(t *testing.T) {
 	n.After.Method = &ledgerv1.PaymentMethod{Last4: "0005"} // replaced since
 	if got := value(t, n, "transaction_last_4_card_digits"); got != "1881" {
 		t.Errorf("transaction_last_4_card_digits is %s, want 1881, which the event charged", got)
+	}
+}
+
+// TestTextIsToldVerbatim lets a receiver read what is dangerous elsewhere, and only text here.
+func TestTextIsToldVerbatim(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"'; DROP TABLE", "<script>alert(1)</script>", "=HYPERLINK(\"x\")", "../../etc", "${jndi:ldap://x}", "%0d%0a", "a&b=c;d+e f", "12345678901234567", "日本 ü \u202e",
+	} {
+		n := golden{history: "bought once", typ: "sale"}.notice(t)
+		n.After.Buyer = proto.CloneOf(n.After.Buyer)
+		n.After.Buyer.FirstName = text
+		body, err := ipn.Render(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, err := url.ParseQuery(string(body.Encode()))
+		if got := sent["lead_first_name"]; err != nil || len(got) != 1 || got[0] != text {
+			t.Errorf("got %q, %v, want %q", got, err, text)
+		}
+		if len(sent) != len(body) {
+			t.Errorf("%q: got %d variables, want %d", text, len(sent), len(body))
+		}
 	}
 }
 

@@ -295,14 +295,41 @@ func TestWhatIsNoAcknowledgement(t *testing.T) {
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	elsewhere := answering(t, 200)
+	redirect := func(status int) func(int, http.ResponseWriter, *http.Request) {
+		return func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, status) }
+	}
 	for name, c := range map[string]struct {
 		answer func(int, http.ResponseWriter, *http.Request)
 		status uint32
 		want   string
 	}{
-		"a redirect": {func(_ int, w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
-		}, 307, "HTTP 307: redirects are not followed"},
+		"301": {redirect(301), 301, "HTTP 301: redirects are not followed"},
+		"302": {redirect(302), 302, "HTTP 302: redirects are not followed"},
+		"303": {redirect(303), 303, "HTTP 303: redirects are not followed"},
+		"307": {redirect(307), 307, "HTTP 307: redirects are not followed"},
+		"308": {redirect(308), 308, "HTTP 308: redirects are not followed"},
+		"headers that drip": {func(_ int, w http.ResponseWriter, r *http.Request) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			fmt.Fprint(c, "HTTP/1.1 200 OK\r\n")
+			for i := 0; ; i++ {
+				select {
+				case <-hang:
+					return
+				case <-time.After(5 * time.Millisecond):
+				}
+				if _, err := fmt.Fprintf(c, "X-%d: a\r\n", i); err != nil {
+					return
+				}
+			}
+		}, 0, "no answer in time"},
+		"headers without end": {func(_ int, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("a", 1<<20))
+		}, 0, "net/http: HTTP/1.x transport connection broken: net/http: server response headers exceeded 65536 bytes; aborted"},
 		"not modified": {func(_ int, w http.ResponseWriter, r *http.Request) { w.WriteHeader(304) }, 304, "HTTP 304: redirects are not followed"},
 		"an error":     {func(_ int, w http.ResponseWriter, r *http.Request) { w.WriteHeader(502) }, 502, "HTTP 502"},
 		"no answer in time": {func(_ int, w http.ResponseWriter, r *http.Request) {
@@ -385,18 +412,45 @@ func TestAnAnswerWithoutEndIsNotReadToItsEnd(t *testing.T) {
 	wantRows(t, w, row("shop", once, 1, "delivered", 1))
 }
 
+// TestNoAddressThatIsNotPublic writes addresses that lead to this machine, into its network or to a cloud's metadata, in
+// every way they can be written. An endpoint may be created with any of them; it is the dial that is refused, whatever a
+// name meant when it was looked at before. Only the program itself allows loopback, so that merchants can try it out.
 func TestNoAddressThatIsNotPublic(t *testing.T) {
 	t.Parallel()
+	const guarded = "the address is not a public one"
 	v := answering(t, 200)
-	for _, host := range []string{"127.0.0.1", "localhost"} {
-		w := newWorld(t, func(c *ipn.Config) { c.AllowPrivate = nil })
-		_, port, _ := strings.Cut(strings.TrimPrefix(v.URL, "http://"), ":")
-		w.endpoint("shop", settings(func(s *ledgerv1.EndpointSettings) { s.Url = "http://" + host + ":" + port + "/" }))
-		w.happened(once)
-		w.settle()
-		if got, want := w.deliveries()[0].LastError, "the address is not a public one"; got != want {
-			t.Errorf("%s: the error is %q, want %q", host, got, want)
+	_, port, _ := strings.Cut(strings.TrimPrefix(v.URL, "http://"), ":")
+	want := map[string]string{}
+	for _, host := range []string{
+		"127.0.0.1", "127.0.0.2", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]",
+		"localhost", "①②⑦.⓪.⓪.①", "127。0。0。1", // names, and what becomes an address on the way
+		"10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.1.1", "[fe80::1]", "[fd00::1]", "[fec0::1]",
+		"169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "168.63.129.16", "192.0.0.192", // metadata of clouds
+		"224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "[ff02::1]", "[2001:db8::1]", "[2002:7f00:1::]",
+	} {
+		want[host] = guarded
+	}
+	for _, host := range []string{"127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost.localdomain.", "no-such-host.invalid"} {
+		want[host] = "" // whether there is such a name, the machine's resolver says
+	}
+	w := newWorld(t, func(c *ipn.Config) { c.AllowPrivate, c.PerEndpoint = nil, 1 })
+	hosts := map[string]string{}
+	for host := range want {
+		id := fmt.Sprint("e", len(hosts))
+		hosts[id] = host
+		w.endpoint(id, settings(func(s *ledgerv1.EndpointSettings) { s.Url = "http://" + host + ":" + port + "/" }))
+	}
+	w.happened(once)
+	w.settle()
+	for _, d := range w.deliveries() {
+		host := hosts[d.EndpointId]
+		delete(hosts, d.EndpointId)
+		if d.State != "pending" || d.Tries != 1 || d.LastHttpStatus != 0 || d.LastError == "" || want[host] != "" && d.LastError != want[host] {
+			t.Errorf("%s: got %s after %d tries with status %d and error %q, want one try that failed: %s", host, d.State, d.Tries, d.LastHttpStatus, d.LastError, want[host])
 		}
+	}
+	if len(hosts) != 0 {
+		t.Errorf("nothing was tried for %v", hosts)
 	}
 	if n := len(v.got()); n != 0 {
 		t.Errorf("%d notifications went to a private address", n)
