@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -120,6 +121,92 @@ func TestWhenAnotherStartIsAllowed(t *testing.T) {
 		err := w.call(startMethod, r, &ledgerv1.CommandResponse{})
 		if got := info(status.Convert(err)).GetReason(); got != step.reason || (err != nil) != (step.reason != "") {
 			t.Errorf("%s: got %v, want reason %q", step.what, err, step.reason)
+		}
+	}
+}
+
+// TestTwoRefundsOfAllAtOnce: what is asked for counts, before any gateway has said anything.
+func TestTwoRefundsOfAllAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	order := w.start("s1", "tok_ok", wait).Outcome.GetOrderId()
+	errs := make([]error, 2)
+	var asking sync.WaitGroup
+	for i := range errs {
+		asking.Go(func() {
+			errs[i] = w.call("SubscriptionService/Refund", &ledgerv1.RefundRequest{MerchantId: "acme", SubscriptionId: "s1", RequestId: fmt.Sprint(i), OrderId: order},
+				&ledgerv1.CommandResponse{})
+		})
+	}
+	asking.Wait()
+	if errs[0] == nil {
+		errs[0], errs[1] = errs[1], errs[0]
+	}
+	check(t, errs[0], "FailedPrecondition", "REFUND_EXCEEDS_CAPTURED")
+	if errs[1] != nil {
+		t.Errorf("the other one was refused, too: %v", errs[1])
+	}
+}
+
+// TestWhatIsNoMistake asks for what is so already, or cannot be helped: it is answered, not refused.
+func TestWhatIsNoMistake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	order := w.start("s1", "tok_ok", wait).Outcome.GetOrderId()
+	withdrawn := func(request, dispute string, amount int64) *ledgerv1.ChargebackRequest {
+		return &ledgerv1.ChargebackRequest{MerchantId: "acme", SubscriptionId: "s1", RequestId: request, OrderId: order, DisputeId: dispute,
+			Stage: ledgerv1.DisputeStage_DISPUTE_STAGE_FUNDS_WITHDRAWN, Amount: usd(amount)}
+	}
+	cancel := func(request string) *ledgerv1.CancelRequest {
+		return &ledgerv1.CancelRequest{MerchantId: "acme", SubscriptionId: "s1", RequestId: request, Reason: ledgerv1.CancelReason_CANCEL_REASON_BUYER}
+	}
+	for _, step := range []struct {
+		what, method string
+		request      proto.Message
+		events       int64
+		replayed     bool
+	}{
+		{what: "a cancellation", method: "Cancel", request: cancel("c1"), events: 1},
+		{what: "the same again", method: "Cancel", request: cancel("c1"), replayed: true},
+		{what: "of what is cancelled", method: "Cancel", request: cancel("c2")},
+		{what: "a withdrawal", method: "Chargeback", request: withdrawn("d1", "dp_1", 4000), events: 1},
+		{what: "the same withdrawal", method: "Chargeback", request: withdrawn("d1", "dp_1", 4000), replayed: true},
+		{what: "the same dispute", method: "Chargeback", request: withdrawn("d2", "dp_1", 4000)},
+		{what: "more than was captured", method: "Chargeback", request: withdrawn("d3", "dp_2", 10_000), events: 1},
+	} {
+		before := w.subscription("s1").GetRevision()
+		var got ledgerv1.CommandResponse
+		w.must("SubscriptionService/"+step.method, step.request, &got)
+		if after := w.subscription("s1").GetRevision(); after-before != step.events || got.Replayed != step.replayed {
+			t.Errorf("%s: got %d events and replayed %v, want %d and %v", step.what, after-before, got.Replayed, step.events, step.replayed)
+		}
+	}
+	var events ledgerv1.ListEventsResponse
+	w.must("SubscriptionService/ListEvents", &ledgerv1.ListEventsRequest{MerchantId: "acme", SubscriptionId: "s1"}, &events)
+	if last := events.Events[len(events.Events)-1].Event.GetDisputeFundsWithdrawn(); !last.GetOverReturned() || last.GetExcess().GetMinorUnits() != 9300 {
+		t.Errorf("got %v, want 93.00 more than was left", last)
+	}
+}
+
+// TestRefusalsTellWhatIsSo reads what programs are told besides the reason.
+func TestRefusalsTellWhatIsSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	orders := w.lives()
+	for _, c := range []struct{ method, request, key, want string }{
+		{"Rebill", `{"subscription_id":"paid"}`, "due", "2030-02-28T10:00:00Z"},
+		{"Rebill", `{"subscription_id":"cancelled"}`, "state", "cancelled"},
+		{"Rebill", `{"subscription_id":"past_due","pay_number":9}`, "next", "4"},
+		{"Rebill", `{"subscription_id":"lost"}`, "since", "2030-01-31T10:00:00Z"},
+		{"Pause", `{"subscription_id":"once"}`, "state", "completed"},
+		{"Resume", `{"subscription_id":"silent"}`, "state", "pending"},
+		{"Refund", `{"amount":{"currency_code":"USD","minor_units":"4701"}}`, "left", "47.00"},
+		{"StartTrial", `{"start":{"buyer":{"id":"buyer of silent"}}}`, "subscription", "silent"},
+		{"Pause", `{"subscription_id":"past_due","expected_revision":"9"}`, "current", "0"},
+	} {
+		err := w.call("SubscriptionService/"+c.method, w.requestOf(refusalLine{method: c.method, request: c.request}, orders), &ledgerv1.CommandResponse{})
+		if got := info(status.Convert(err)).GetMetadata()[c.key]; got != c.want {
+			t.Errorf("%s %s: got %s %q, want %q (%v)", c.method, c.request, c.key, got, c.want, err)
 		}
 	}
 }
