@@ -88,6 +88,18 @@ func (s *session) QueryRow(query string, args ...any) projection.Row {
 	return row{s.conn.QueryRowContext(context.Background(), query, args...)}
 }
 
+// query answers with rows, which the caller closes before anything else is done.
+func (s *session) query(query string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.stmt(query)
+	switch {
+	case err != nil:
+		return nil, err
+	case stmt != nil:
+		return stmt.Query(args...)
+	}
+	return s.conn.QueryContext(context.Background(), query, args...)
+}
+
 // stmt is the prepared form of a query; nil once there are too many.
 func (s *session) stmt(query string) (*sql.Stmt, error) {
 	if p, ok := s.stmts[query]; ok {

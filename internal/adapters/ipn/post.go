@@ -26,22 +26,27 @@ const (
 	userAgent = "Ledger-IPN/1"
 )
 
-// newClient returns the client for receivers, which are strangers: it follows no redirect, uses no proxy, inflates
-// nothing, and dials no address that is not public, whatever a name resolves to, except those that are allowed.
-func newClient(connect time.Duration, idle int, allowed []netip.Prefix) *http.Client {
-	dialer := &net.Dialer{Timeout: connect, Control: guard(allowed)}
+// newClient returns the client for receivers, which are strangers: it follows no redirect.
+func newClient(t http.RoundTripper) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil,
-			DialContext:            dialer.DialContext,
-			TLSHandshakeTimeout:    connect,
-			DisableCompression:     true,
-			MaxIdleConnsPerHost:    idle, // many endpoints may be on one host
-			MaxIdleConns:           4 * idle,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport:     t,
+	}
+}
+
+// publicTransport uses no proxy, inflates nothing, and dials no address that is not public, whatever a name resolves
+// to, except those that are allowed.
+func publicTransport(connect time.Duration, idle int, allowed []netip.Prefix) *http.Transport {
+	dialer := &net.Dialer{Timeout: connect, Control: guard(allowed)}
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    connect,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    idle, // many endpoints may be on one host
+		MaxIdleConns:           4 * idle,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 }
 

@@ -42,6 +42,9 @@ type Config struct {
 	// AllowPrivate lists addresses that may be called although they are not public, such as 127.0.0.0/8 for a
 	// receiver on the same machine. Defaults to none.
 	AllowPrivate []netip.Prefix
+	// Transport carries the notifications. Defaults to one that dials no address that is not public, which another one
+	// has to see to itself.
+	Transport http.RoundTripper
 }
 
 func (c Config) withDefaults() Config {
@@ -51,6 +54,9 @@ func (c Config) withDefaults() Config {
 	c.PerEndpoint = cmp.Or(c.PerEndpoint, 4)
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
 	c.Timeout = cmp.Or(c.Timeout, 15*time.Second)
+	if c.Transport == nil {
+		c.Transport = publicTransport(c.ConnectTimeout, c.Concurrency, c.AllowPrivate)
+	}
 	return c
 }
 
@@ -86,7 +92,7 @@ func NewSender(c Config) *Sender {
 	c = c.withDefaults()
 	return &Sender{
 		Config:   c,
-		client:   newClient(c.ConnectTimeout, c.Concurrency, c.AllowPrivate),
+		client:   newClient(c.Transport),
 		wake:     make(chan struct{}, 1),
 		ready:    make(chan struct{}),
 		inFlight: map[string]string{},

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -22,6 +23,14 @@ import (
 type interceptor struct {
 	routes map[string]route // by full method name
 	errors errorMapper
+}
+
+func newInterceptor(all []route, log *slog.Logger) interceptor {
+	i := interceptor{routes: map[string]route{}, errors: errorMapper{log}}
+	for _, r := range all {
+		i.routes[r.fullName()] = r
+	}
+	return i
 }
 
 func (i interceptor) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {

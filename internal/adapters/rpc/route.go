@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
@@ -40,8 +41,10 @@ func services() []protoreflect.FileDescriptor {
 	}
 }
 
-// routes reads every method's route from its google.api.http option.
-func routes() ([]route, error) {
+// routes are every method's, read from their google.api.http options.
+var routes = sync.OnceValues(readRoutes)
+
+func readRoutes() ([]route, error) {
 	var all []route
 	for _, file := range services() {
 		for i := range file.Services().Len() {

@@ -147,10 +147,7 @@ func NewServer(c Config) (*Server, error) {
 
 // newGRPC makes the gRPC server. Its limits: a request is small, a call ends, and an idle connection is not kept.
 func (s *Server) newGRPC(all []route) {
-	i := interceptor{routes: map[string]route{}, errors: errorMapper{s.Logger}}
-	for _, r := range all {
-		i.routes[r.fullName()] = r
-	}
+	i := newInterceptor(all, s.Logger)
 	s.grpc = grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxFrame),
@@ -173,13 +170,7 @@ func (s *Server) newGRPC(all []route) {
 		method, _ := grpc.Method(ctx)
 		return i.answer(ctx, method, err)
 	}}
-	ledgerv1.RegisterSubscriptionServiceServer(ours, &subscriptions{Server: s})
-	ledgerv1.RegisterOrderServiceServer(ours, &orders{Server: s})
-	ledgerv1.RegisterMerchantServiceServer(ours, &merchants{Server: s})
-	ledgerv1.RegisterConnectionServiceServer(ours, &connections{Server: s})
-	ledgerv1.RegisterEndpointServiceServer(ours, &endpoints{Server: s})
-	ledgerv1.RegisterReportServiceServer(ours, &reports{Server: s})
-	ledgerv1.RegisterOperationServiceServer(ours, &operations{Server: s})
+	s.register(ours)
 
 	s.health = health.NewServer()
 	for _, file := range services() {
@@ -189,6 +180,17 @@ func (s *Server) newGRPC(all []route) {
 	if s.Reflection {
 		reflection.Register(s.grpc)
 	}
+}
+
+// register lists the services.
+func (s *Server) register(on grpc.ServiceRegistrar) {
+	ledgerv1.RegisterSubscriptionServiceServer(on, &subscriptions{Server: s})
+	ledgerv1.RegisterOrderServiceServer(on, &orders{Server: s})
+	ledgerv1.RegisterMerchantServiceServer(on, &merchants{Server: s})
+	ledgerv1.RegisterConnectionServiceServer(on, &connections{Server: s})
+	ledgerv1.RegisterEndpointServiceServer(on, &endpoints{Server: s})
+	ledgerv1.RegisterReportServiceServer(on, &reports{Server: s})
+	ledgerv1.RegisterOperationServiceServer(on, &operations{Server: s})
 }
 
 // REST answers everything under /v1/.

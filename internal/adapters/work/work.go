@@ -25,7 +25,10 @@ var (
 )
 
 // Work is the work store. It is a projection.Store too, so that projections can keep their rows in it.
-type Work struct{ *db.DB }
+type Work struct {
+	projection.Store
+	close func() error
+}
 
 var _ projection.Store = (*Work)(nil)
 
@@ -38,7 +41,17 @@ func Open(path string) (*Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.Update(context.Background(), func(tx projection.Tx) error {
+	w, err := New(d)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.Close())
+	}
+	w.close = d.Close
+	return w, nil
+}
+
+// New makes the work store's tables in a store, if they are not there. Who opened the store closes it.
+func New(store projection.Store) (*Work, error) {
+	err := store.Update(context.Background(), func(tx projection.Tx) error {
 		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema} {
 			if _, err := tx.Exec(schema); err != nil {
 				return err
@@ -47,10 +60,13 @@ func Open(path string) (*Work, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.Close())
+		return nil, err
 	}
-	return &Work{DB: d}, nil
+	return &Work{Store: store, close: func() error { return nil }}, nil
 }
+
+// Close closes what Open opened.
+func (w *Work) Close() error { return w.close() }
 
 // earliest reads one instant that may be absent.
 func (w *Work) earliest(ctx context.Context, query string, args ...any) (time.Time, bool, error) {

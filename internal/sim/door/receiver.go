@@ -1,0 +1,31 @@
+package door
+
+import "net/http"
+
+// ToReceivers is the way to the receivers of notifications, behind a door.
+func ToReceivers(t http.RoundTripper, g Guard) http.RoundTripper { return guardedTransport{t, g} }
+
+type guardedTransport struct {
+	transport http.RoundTripper
+	guard     Guard
+}
+
+// RoundTrip implements http.RoundTripper. A request whose answer is lost has arrived.
+func (t guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := Call{Receiver, "post", r.URL.Host + r.URL.Path}
+	if err := t.guard.Before(r.Context(), c); err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as a RoundTripper has to
+		}
+		return nil, err
+	}
+	res, err := t.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if lost := t.guard.After(r.Context(), c); lost != nil {
+		_ = res.Body.Close()
+		return nil, lost
+	}
+	return res, nil
+}
