@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/projection"
@@ -27,6 +28,9 @@ type Capture struct {
 	Reference              string
 	Currency               string
 	Minor                  int64
+	Key, Connection        string
+	At                     time.Time
+	AfterDecline           bool // the gateway had told that it was declined
 }
 
 // Report is what was looked at, and what was wrong.
