@@ -16,8 +16,11 @@ type lock struct {
 	uses int           // holders and waiters
 }
 
-// lock waits for the lock of a name, or for ctx to end.
+// lock waits for the lock of a name, or for ctx to end. Who comes when his ctx has ended gets no lock, free or not.
 func (l *locks) lock(ctx context.Context, name string) (unlock func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	l.mu.Lock()
 	if l.byName == nil {
 		l.byName = map[string]*lock{}

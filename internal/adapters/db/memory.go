@@ -89,6 +89,9 @@ func (m *Memory) Query(ctx context.Context, query string, args ...any) (projecti
 }
 
 func (m *Memory) take(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case m.turn <- struct{}{}:
 		return nil

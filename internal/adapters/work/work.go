@@ -41,7 +41,7 @@ func Open(path string) (*Work, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := New(d)
+	w, err := New(context.Background(), d)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), d.Close())
 	}
@@ -50,8 +50,8 @@ func Open(path string) (*Work, error) {
 }
 
 // New makes the work store's tables in a store, if they are not there. Who opened the store closes it.
-func New(store projection.Store) (*Work, error) {
-	err := store.Update(context.Background(), func(tx projection.Tx) error {
+func New(ctx context.Context, store projection.Store) (*Work, error) {
+	err := store.Update(ctx, func(tx projection.Tx) error {
 		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema} {
 			if _, err := tx.Exec(schema); err != nil {
 				return err

@@ -21,6 +21,9 @@ func NewAllocator(reserve func(context.Context) (first, count int64, err error))
 
 // Next is a number that was never given out before.
 func (a *Allocator) Next(ctx context.Context) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	select {
 	case a.turn <- struct{}{}:
 		defer func() { <-a.turn }()

@@ -1,0 +1,94 @@
+package sim
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+
+	"ledger.internal/ledger/internal/sim/door"
+	"ledger.internal/ledger/internal/sim/neighbour"
+)
+
+// Mix is what a seed is made of: how big its world is, and what goes wrong in it how often. Each seed draws its own,
+// with some kinds of faults left out, because a world in which everything goes wrong at once hides what one fault
+// alone would show.
+type Mix struct {
+	Merchants int
+	Callers   int
+	Commands  int // of each caller
+	Endpoints int // of each merchant
+	Window    int // of each handler
+	LiveViews bool
+	Gateways  []neighbour.Behaviour
+	Weekly    bool // subscriptions are paid weekly rather than monthly
+
+	// All of these are probabilities at each step, or at each call.
+	Crash  float64
+	Stop   float64 // as an operator stops it
+	Hold   float64 // a call is held up for many steps
+	HangUp float64 // a caller does not wait for his answer
+	Cut    float64 // nobody can reach one neighbour for a while
+	Jump   float64 // the ledger's clock is set wrong, or right again
+	Act    float64 // a gateway does something by itself
+	// Fail and Lose are by neighbour: a call fails before it has an effect, or after it, with the answer lost.
+	Fail, Lose map[string]float64
+
+	Gateway   neighbour.Mischief
+	Receivers neighbour.ReceiverMischief
+}
+
+// neighbours in a fixed order.
+var neighbours = []string{door.Log, door.Work, door.Views, door.Gateway, door.Receiver, caller}
+
+// caller is who gives commands: his lines can be cut like any other's.
+const caller = "caller"
+
+// drawMix draws a seed's mix.
+func drawMix(r *rand.Rand) Mix {
+	m := Mix{
+		Merchants: 1 + r.IntN(2)*r.IntN(2),
+		Callers:   1 + r.IntN(3),
+		Commands:  2 + r.IntN(7),
+		Endpoints: 1 + r.IntN(2),
+		Window:    1 + r.IntN(16),
+		LiveViews: r.IntN(8) == 0,
+		Weekly:    r.IntN(3) == 0,
+		Fail:      map[string]float64{}, Lose: map[string]float64{},
+	}
+	all := neighbour.Behaviours()
+	for range 1 + r.IntN(2) {
+		m.Gateways = append(m.Gateways, all[r.IntN(len(all))])
+	}
+	// at draws a probability between a low and a high one, evenly by magnitude; in a part of the seeds it is zero.
+	at := func(low, high float64) float64 {
+		if r.IntN(3) == 0 {
+			return 0
+		}
+		return low * math.Pow(high/low, r.Float64())
+	}
+	m.Crash = 0.0008 * math.Pow(12, r.Float64()) // every seed crashes
+	m.Stop = at(0.0002, 0.004)
+	m.Hold = at(0.001, 0.05)
+	m.HangUp = at(0.0005, 0.01)
+	m.Cut = at(0.0003, 0.003)
+	m.Jump = at(0.0003, 0.003)
+	m.Act = at(0.001, 0.02)
+	for _, n := range neighbours {
+		m.Fail[n] = at(0.002, 0.1)
+		m.Lose[n] = at(0.002, 0.1)
+	}
+	// A transaction of the embedded store has happened when it says so, and only then.
+	m.Lose[door.Work], m.Lose[door.Views] = 0, 0
+	m.Gateway = neighbour.DrawMischief(r)
+	m.Receivers = neighbour.DrawReceiverMischief(r)
+	return m
+}
+
+// String is the whole mix on one line.
+func (m Mix) String() string {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
