@@ -10,6 +10,7 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/money"
 	"ledger.internal/ledger/internal/aggregate/subscription"
+	"ledger.internal/ledger/internal/sim/neighbour"
 )
 
 // choose draws what a customer does next. false: nothing, because there is nothing to do it with.
@@ -169,17 +170,22 @@ func (c *customer) mismatch(id, sub string, s subscription.State) (command, bool
 	return command{}, false
 }
 
-// around changes what stands around the subscriptions: the connection, the merchant's policies.
-func (c *customer) around(id string) command {
+// around changes what stands around the subscriptions: an endpoint, a connection, the merchant's policies.
+func (c *customer) around(request string) command {
 	m, r := c.merchant, c.random
 	connection := c.world.connection(r)
-	switch r.IntN(3) {
+	switch r.IntN(4) {
 	case 0:
-		return command{connections + "BlockConnection", &ledgerv1.BlockConnectionRequest{MerchantId: m, RequestId: id,
-			ConnectionId: connection, Reason: "reconnect it"}, ""}
+		id := fmt.Sprintf("e%d", 1+r.IntN(c.world.mix.Endpoints))
+		all := []ledgerv1.IpnType{ledgerv1.IpnType_IPN_TYPE_SALE, ledgerv1.IpnType_IPN_TYPE_REBILL, ledgerv1.IpnType_IPN_TYPE_FAILED}
+		return command{endpoints + "UpdateEndpoint", &ledgerv1.UpdateEndpointRequest{MerchantId: m, RequestId: request, EndpointId: id,
+			Settings: &ledgerv1.EndpointSettings{Url: neighbour.URL(m, id), Types: all[:r.IntN(4)]}}, ""}
 	case 1:
-		return command{connections + "UnblockConnection", &ledgerv1.UnblockConnectionRequest{MerchantId: m, RequestId: id,
+		return command{connections + "BlockConnection", &ledgerv1.BlockConnectionRequest{MerchantId: m, RequestId: request,
+			ConnectionId: connection, Reason: "reconnect it"}, ""}
+	case 2:
+		return command{connections + "UnblockConnection", &ledgerv1.UnblockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection}, ""}
 	}
-	return command{merchants + "UpdateMerchant", &ledgerv1.UpdateMerchantRequest{MerchantId: m, RequestId: id, Name: m, Policies: policies(r)}, ""}
+	return command{merchants + "UpdateMerchant", &ledgerv1.UpdateMerchantRequest{MerchantId: m, RequestId: request, Name: m, Policies: policies(r)}, ""}
 }

@@ -41,17 +41,18 @@ func (w *world) nextLetter() (at time.Time, ok bool) {
 	return at, ok
 }
 
-// deliver sends off all letters whose time has come, in any order.
-func (w *world) deliver() {
+// deliver sends off all letters whose time has come, in any order. false: there were none.
+func (w *world) deliver() (some bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.clock.Now()
 	for _, l := range w.mail {
 		if !l.flying && !l.at.After(now) {
-			l.flying = true
+			l.flying, some = true, true
 			go w.carry(l)
 		}
 	}
+	return some
 }
 
 // carry brings a letter to the ledger once.

@@ -24,6 +24,7 @@ type Mix struct {
 
 	// All of these are probabilities at each step, or at each call.
 	Crash  float64
+	Outage float64 // of a crash: nobody starts the ledger again for days
 	Stop   float64 // as an operator stops it
 	Hold   float64 // a call is held up for many steps
 	HangUp float64 // a caller does not wait for his answer
@@ -67,6 +68,7 @@ func drawMix(r *rand.Rand) Mix {
 		return low * math.Pow(high/low, r.Float64())
 	}
 	m.Crash = 0.0008 * math.Pow(12, r.Float64()) // every seed crashes
+	m.Outage = at(0.01, 0.3)
 	m.Stop = at(0.0002, 0.004)
 	m.Hold = at(0.001, 0.05)
 	m.HangUp = at(0.0005, 0.01)
@@ -82,6 +84,13 @@ func drawMix(r *rand.Rand) Mix {
 	m.Gateway = neighbour.DrawMischief(r)
 	m.Receivers = neighbour.DrawReceiverMischief(r)
 	return m
+}
+
+// calm is a mix in which nothing goes wrong: one merchant, one caller, one gateway.
+func calm(b neighbour.Behaviour) func(*Mix) {
+	return func(m *Mix) {
+		*m = Mix{Merchants: 1, Callers: 1, Endpoints: 1, Window: 4, Gateways: []neighbour.Behaviour{b}}
+	}
 }
 
 // String is the whole mix on one line.

@@ -7,8 +7,10 @@ type plan struct {
 	change  func(*Mix) // called with what was drawn
 	// skip has faults left out, by their number in the run: what a failure does not need.
 	skip map[int]bool
-	// crashAt are the calls, counted from 1 and not counting those while the world heals, at which the ledger crashes.
-	crashAt map[int]bool
+	// script is what the one customer does, in place of what he draws.
+	script []act
+	// crashAt are the calls of the ledger, counted from 1 until the world heals, at which it crashes.
+	crashAt []int
 }
 
 // allows reports whether the next fault may happen, and counts it.

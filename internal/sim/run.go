@@ -18,6 +18,7 @@ type result struct {
 	seed                    uint64
 	mix                     Mix
 	steps, crashes, events  int
+	calls                   int
 	faults                  int // that were drawn, among them the crashes
 	commands, subscriptions int
 	charges, notifications  int
@@ -41,6 +42,7 @@ func run(t *testing.T, seed uint64, p plan) (r result) {
 			}
 		}()
 		w.live()
+		w.review()
 		w.check()
 		w.abandon()
 		r = w.result()
@@ -50,7 +52,7 @@ func run(t *testing.T, seed uint64, p plan) (r result) {
 
 func (w *world) result() result {
 	r := result{
-		seed: w.seed, mix: w.mix, steps: w.steps, crashes: w.crashes, faults: w.faulted, commands: len(w.evidence.Acks),
+		seed: w.seed, mix: w.mix, steps: w.steps, crashes: w.crashes, calls: w.calls, faults: w.faulted, commands: len(w.evidence.Acks),
 		hits: w.hits, violations: w.violations, hash: w.trace.sum(), trace: w.trace.lines,
 		notifications: len(w.receivers.Receipts()),
 	}

@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -137,6 +136,12 @@ func TestSameSeedSameTrace(t *testing.T) {
 	}
 }
 
-func sorted(m map[string]int) []string { return slices.Sorted(maps.Keys(m)) }
-
-func (s *summary) unexercised() (missing []string) { return nil }
+// unexercised lists what should have been met and was not.
+func (s *summary) unexercised() (missing []string) {
+	for _, what := range wanted() {
+		if s.hits[what] == 0 {
+			missing = append(missing, what)
+		}
+	}
+	return missing
+}

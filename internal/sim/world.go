@@ -60,10 +60,12 @@ type world struct {
 	abandoned bool // the world is over: nobody waits any more
 	steps     int
 	restart   int              // the step at which the next run begins
+	away      time.Time        // until when nobody starts it
 	cut       map[string]int   // until which step a neighbour cannot be reached
 	held      map[*waiting]int // until which step a call is held up
 	blocks    int
 	crashes   int
+	calls     int // that went through the ledger's doors before the world healed
 	faulted   int // faults that were drawn
 	letters   int
 
@@ -150,7 +152,13 @@ func (w *world) read(stream string) iter.Seq[event.Recorded] {
 func (w *world) live() {
 	w.launch()
 	for _, c := range w.customers {
-		w.start(func() { c.live(w.mix.Commands) })
+		w.start(func() {
+			if w.plan.script != nil {
+				c.play(w.plan.script)
+				return
+			}
+			c.live(w.mix.Commands)
+		})
 	}
 	for w.steps < mostSteps && !w.over() {
 		w.step(w.faultyStep)
@@ -239,7 +247,7 @@ func (w *world) follow() {
 	failed, running := l.state()
 	switch {
 	case l.dead.Load():
-		if w.steps >= w.restart {
+		if w.steps >= w.restart && (w.healing || !w.clock.Now().Before(w.away)) {
 			w.launch()
 		}
 	case failed != nil:
@@ -282,7 +290,8 @@ func (w *world) idle() []*waiting {
 	return w.scheduler.settle()
 }
 
-// pass moves the time to the next instant for which somebody waits, but not beyond a limit. false: it was there already.
+// pass moves the time to the next instant for which somebody waits, but not beyond a limit. false: it was there already,
+// and nobody does anything then.
 func (w *world) pass(limit time.Time) bool {
 	now := w.clock.Now()
 	to, ok := w.clocks.next()
@@ -292,15 +301,17 @@ func (w *world) pass(limit time.Time) bool {
 	if !ok || to.After(limit) {
 		to = limit
 	}
-	if l := w.current(); l.dead.Load() && !w.healing {
-		w.steps = max(w.steps, w.restart) // nothing else goes on: the next run begins
+	if w.current().dead.Load() && !w.healing {
+		w.restart = w.steps // nothing else goes on: the next run may begin
+		if w.away.After(now) && (!ok || to.After(w.away)) {
+			to = w.away
+		}
 	}
 	if to.Sub(now) >= time.Minute {
 		w.trace.say("... %s", to.Format(time.DateTime))
 	}
 	w.clocks.set(to, w.clocks.wrong)
-	w.deliver()
-	return to.After(now) || w.current().dead.Load()
+	return w.deliver() || to.After(now) || w.current().dead.Load()
 }
 
 // pick draws which call goes on, leaving out those that are held up.
@@ -317,6 +328,13 @@ func (w *world) pick(calls []*waiting) *waiting {
 
 // release lets a call go on, well or badly.
 func (w *world) release(c *waiting) {
+	if c.run != nil && !w.healing {
+		if w.calls++; slices.Contains(w.plan.crashAt, w.calls) {
+			w.trace.say("crash at call %d: %s", w.calls, c)
+			w.crash(w.scheduler.all)
+			return
+		}
+	}
 	delete(w.held, c)
 	err := w.judge(c)
 	w.trace.call(w, c, err)
@@ -414,6 +432,11 @@ func (w *world) crash(calls []*waiting) {
 	}
 	if !l.serving.Load() {
 		w.hit("crash while starting")
+	}
+	if w.faults.Float64() < w.mix.Outage && w.plan.allows(w) {
+		w.hit("the ledger was away for days")
+		w.away = w.clock.Now().Add(time.Duration(1+w.faults.IntN(12*24)) * time.Hour)
+		w.trace.say("nobody starts it before %s", w.away.Format(time.DateTime))
 	}
 	w.kill(l)
 }
