@@ -1,0 +1,124 @@
+package neighbour_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/sim/neighbour"
+)
+
+// How one message becomes several, or none.
+func TestWebhooks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name                    string
+		mischief                neighbour.Mischief
+		genuine, forged, edited int
+		fault                   string
+	}{
+		{name: "well behaved", genuine: 1},
+		{name: "lost", mischief: neighbour.Mischief{Lost: 1}, fault: neighbour.WebhookLost},
+		{name: "twice", mischief: neighbour.Mischief{Twice: 1}, genuine: 2, fault: neighbour.WebhookTwice},
+		{name: "ten times", mischief: neighbour.Mischief{TenTimes: 1}, genuine: 10, fault: neighbour.WebhookTenTimes},
+		{name: "edited", mischief: neighbour.Mischief{Edited: 1}, genuine: 1, edited: 1, fault: neighbour.WebhookEdited},
+		{name: "forged", mischief: neighbour.Mischief{Forged: 1}, genuine: 1, forged: 1, fault: neighbour.WebhookForged},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, neighbour.LikePayPal, c.mischief)
+			charge, _ := w.paid()
+			var genuine, forged, edited int
+			for _, m := range w.mail {
+				n, err := w.Verify(w.conn, m.Header, m.Body, w.now)
+				switch {
+				case !m.Genuine:
+					forged++
+					if !errors.Is(err, neighbour.ErrBadSignature) {
+						t.Errorf("a forged one: %v", err)
+					}
+				case m.Edited:
+					edited++
+					if n.ID != w.mail[0].ID || bytes.Equal(m.Body, w.mail[0].Body) || err != nil {
+						t.Errorf("an edited one: %+v, %v", n, err)
+					}
+				default:
+					genuine++
+					if n.Kind != gateway.NoticeCharge || n.Key != charge.Key || n.Subscription != charge.Subscription || n.ID != m.ID || err != nil {
+						t.Errorf("got %+v, %v", n, err)
+					}
+				}
+				if m.Path() != "/webhooks/paypal/acme/main" {
+					t.Errorf("got the path %s", m.Path())
+				}
+			}
+			if genuine != c.genuine || forged != c.forged || edited != c.edited {
+				t.Errorf("got %d genuine, %d forged, %d edited", genuine, forged, edited)
+			}
+			if c.fault != "" {
+				w.wantHit(c.fault)
+			}
+		})
+	}
+}
+
+func TestWhenWebhooksArrive(t *testing.T) {
+	t.Parallel()
+	arrives := func(m neighbour.Mischief) time.Time {
+		w := newWorld(t, neighbour.LikePayPal, m)
+		w.paid()
+		return w.mail[0].NotBefore
+	}
+	if at := arrives(neighbour.Mischief{}); !at.After(start) || at.After(start.Add(time.Minute)) {
+		t.Errorf("one that is well behaved arrives at %s", at)
+	}
+	if at := arrives(neighbour.Mischief{Early: 1}); !at.IsZero() {
+		t.Errorf("one that is early arrives at %s", at)
+	}
+	if at := arrives(neighbour.Mischief{Late: 1}); !at.After(start.Add(time.Minute)) || at.After(start.Add(6*time.Hour)) {
+		t.Errorf("one that is late arrives at %s", at)
+	}
+}
+
+func TestSignatures(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, neighbour.LikeStripe, neighbour.Mischief{})
+	w.paid()
+	m := w.mail[0]
+	want := w.read(m)
+	if got, err := w.Read(w.conn, m.Body); err != nil || cmp.Diff(want, got, protocmp.Transform()) != "" {
+		t.Errorf("read later: %+v, %v", got, err)
+	}
+	for i := range m.Body {
+		changed := bytes.Clone(m.Body)
+		changed[i] ^= 1
+		if _, err := w.Verify(w.conn, m.Header, changed, w.now); !errors.Is(err, neighbour.ErrBadSignature) {
+			t.Errorf("byte %d changed: %v", i, err)
+		}
+	}
+	other := w.conn
+	other.WebhookSecret = ""
+	if _, err := w.Verify(other, m.Header, m.Body, w.now); !errors.Is(err, neighbour.ErrNoSecret) {
+		t.Errorf("no secret: %v", err)
+	}
+	other = w.conn
+	other.ID = "second"
+	if _, err := w.Verify(other, m.Header, m.Body, w.now); !errors.Is(err, gateway.ErrUnreadable) {
+		t.Errorf("another connection: %v", err)
+	}
+}
+
+func TestSilentGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, neighbour.LikePayabl, neighbour.Mischief{TenTimes: 1, Forged: 1})
+	_, paid := w.paid()
+	w.refund("r1", paid.Reference, usd(1))
+	if len(w.mail) > 0 {
+		t.Errorf("got %d webhooks, want none", len(w.mail))
+	}
+}
