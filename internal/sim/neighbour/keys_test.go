@@ -96,6 +96,18 @@ func TestFailureIsRepeated(t *testing.T) {
 	w.wantViolations(0)
 }
 
+// What a repeated key is answered is told as well as what the first call is answered.
+func TestRepeatedAnswerIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, neighbour.LikeStripe, neighbour.Mischief{Untold: 1})
+	c := w.first(neighbour.Soft)
+	w.wantClass(w.charge(c), gateway.Unknown)
+	w.wantClass(w.charge(c), gateway.Rejected)
+	c.Key, c.Attempt, c.Token = "again", 2, neighbour.Token(neighbour.Accepted, "again")
+	w.charge(c)
+	w.wantViolations(0)
+}
+
 // A key with other parameters is not carried out where keys are compared.
 func TestKeyWithAnotherAmount(t *testing.T) {
 	t.Parallel()

@@ -171,7 +171,7 @@ func (g *Gateway) openDispute(r *rand.Rand, now time.Time) string {
 		d.amount.MinorUnits = 1 + r.Int64N(d.amount.MinorUnits)
 	}
 	if r.IntN(2) == 0 {
-		d.fee = money(d.amount.CurrencyCode, 1500)
+		d.fee = &ledgerv1.Money{CurrencyCode: d.amount.CurrencyCode, MinorUnits: 1500}
 	}
 	what := SelfOpened
 	if r.IntN(3) == 0 {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
@@ -182,9 +181,4 @@ func (g *Gateway) post(a account, m message, from time.Time, genuine bool) {
 		Header: http.Header{"Content-Type": {"application/json"}, signatureHeader: {signature}},
 		Body:   body, NotBefore: from, Genuine: genuine, Edited: m.Note != "",
 	})
-}
-
-// money is a copy for a message.
-func money(currency string, minor int64) *ledgerv1.Money {
-	return &ledgerv1.Money{CurrencyCode: currency, MinorUnits: minor}
 }

@@ -3,6 +3,9 @@ package neighbour_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +70,29 @@ func TestWebhooks(t *testing.T) {
 	}
 }
 
+// A message that must not be lost is only reworded: the edited one may arrive first, and is then the one that counts.
+func TestEditedMessages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, neighbour.LikePayPal, neighbour.Mischief{Edited: 1})
+	c, _ := w.paid()
+	if got := w.read(w.mail[1]).Key; got == c.Key {
+		t.Errorf("an edited hint still names %s", got)
+	}
+	w.mail = nil
+	w.Schedule(w.conn, "theirs", usd(900))
+	r := rand.New(rand.NewPCG(1, 0))
+	for range 20 {
+		if what, _ := w.Act(r); what == neighbour.SelfAgreement {
+			w.mail = w.mail[:len(w.mail)-2]
+		}
+	}
+	for i := 0; i < len(w.mail); i += 2 {
+		if d := cmp.Diff(w.read(w.mail[i]), w.read(w.mail[i+1]), protocmp.Transform()); d != "" || !w.mail[i+1].Edited {
+			t.Errorf("edited is %v (-first +edited):\n%s", w.mail[i+1].Edited, d)
+		}
+	}
+}
+
 func TestWhenWebhooksArrive(t *testing.T) {
 	t.Parallel()
 	arrives := func(m neighbour.Mischief) time.Time {
@@ -120,5 +146,35 @@ func TestSilentGateway(t *testing.T) {
 	w.refund("r1", paid.Reference, usd(1))
 	if len(w.mail) > 0 {
 		t.Errorf("got %d webhooks, want none", len(w.mail))
+	}
+}
+
+// Whoever looks up what a message names finds it, if nobody will look again: a record that still hid would be lost.
+func TestWhatMustNotBeLostIsFound(t *testing.T) {
+	t.Parallel()
+	for _, heal := range []bool{false, true} {
+		w := newWorld(t, neighbour.LikeAuthorizeNet, neighbour.Mischief{})
+		_, paid := w.paid()
+		w.mail = nil
+		w.Mischief = neighbour.Mischief{Lagging: 1, LateCapture: 1, RefundReversed: 1, Lost: 1}
+		for i := range 2000 {
+			w.refund(fmt.Sprintf("r%d", i), paid.Reference, usd(1))
+		}
+		w.charge(w.first(neighbour.Soft))
+		if heal {
+			w.mail = nil
+			w.Heal()
+		}
+		if len(w.mail) < 1900 {
+			t.Fatalf("got %d messages, want one of each", len(w.mail))
+		}
+		slices.SortFunc(w.mail, func(a, b neighbour.Webhook) int { return a.NotBefore.Compare(b.NotBefore) })
+		for _, m := range w.mail {
+			w.now = m.NotBefore
+			key := w.read(m).Key
+			if r, found := w.lookup(key); !found || r.Class != gateway.Accepted && !r.Reversed {
+				t.Fatalf("healed %v: %s is told at %s and found %v: %+v", heal, key, m.NotBefore, found, r)
+			}
+		}
 	}
 }
