@@ -50,7 +50,8 @@ func (s *siege) verified(ledger *service, captures []invariant.Capture) *invaria
 	for _, f := range ledger.followers {
 		s.ok(f.WaitFor(ctx, head))
 	}
-	r, err := invariant.Check(ctx, invariant.World{Log: ledger.log, Views: ledger.views, Work: ledger.work, Captures: captures})
+	r, err := invariant.Check(ctx, invariant.World{Log: ledger.log, Views: ledger.views, Work: ledger.work,
+		Evidence: invariant.Evidence{Captures: captures}})
 	stop()
 	for range ledger.followers {
 		err = errors.Join(err, <-ended)

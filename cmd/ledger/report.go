@@ -69,7 +69,9 @@ func (st *story) report(ctx context.Context, s *service) (*demoReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Verified, err = invariant.Check(ctx, invariant.World{Log: s.log, Views: s.views, Work: s.work, Captures: captures}); err != nil {
+	r.Verified, err = invariant.Check(ctx, invariant.World{Log: s.log, Views: s.views, Work: s.work,
+		Evidence: invariant.Evidence{Captures: captures}})
+	if err != nil {
 		return nil, err
 	}
 	r.Violations = append(r.Verified.Violations, st.leftovers(ctx)...)
@@ -156,9 +158,10 @@ func sandboxCaptures(ctx context.Context, sandbox string) ([]invariant.Capture, 
 	defer resp.Body.Close()
 	var book struct {
 		Charges []struct {
-			ID     string
-			Status string
-			Amount struct {
+			ID, Key string
+			Account string // <merchant>.<connection>
+			Status  string
+			Amount  struct {
 				Currency string `json:"currency_code"`
 				Minor    int64  `json:"minor_units"`
 			}
@@ -174,9 +177,10 @@ func sandboxCaptures(ctx context.Context, sandbox string) ([]invariant.Capture, 
 	captures := []invariant.Capture{}
 	for _, c := range book.Charges {
 		if c.Status == "succeeded" && c.Amount.Minor > 0 {
+			_, connection, _ := strings.Cut(c.Account, ".")
 			captures = append(captures, invariant.Capture{
 				Merchant: c.Metadata.Merchant, Subscription: c.Metadata.Subscription, PayNumber: c.Metadata.PayNumber,
-				Reference: c.ID, Currency: c.Amount.Currency, Minor: c.Amount.Minor,
+				Connection: connection, Key: c.Key, Reference: c.ID, Currency: c.Amount.Currency, Minor: c.Amount.Minor,
 			})
 		}
 	}

@@ -90,14 +90,14 @@ func (s *service) compareRebuilt(ctx context.Context, report *invariant.Report) 
 	}
 	for _, t := range done.Tables {
 		if t.Skipped != "" {
-			report.Violations = append(report.Violations, fmt.Sprintf("table %s cannot be compared with the log: %s", t.Table, t.Skipped))
+			report.Violations = append(report.Violations, fmt.Sprintf("I-12: table %s cannot be compared with the log: %s", t.Table, t.Skipped))
 		}
 		for _, d := range t.First {
 			report.Violations = append(report.Violations,
-				fmt.Sprintf("table %s, %s: not what the log says: %s", t.Table, d.Key, strings.TrimSpace(d.What+" "+strings.Join(d.Columns, ", "))))
+				fmt.Sprintf("I-12: table %s, %s: not what the log says: %s", t.Table, d.Key, strings.TrimSpace(d.What+" "+strings.Join(d.Columns, ", "))))
 		}
 		if more := t.Differing - int64(len(t.First)); more > 0 {
-			report.Violations = append(report.Violations, fmt.Sprintf("table %s: %d more rows are not what the log says", t.Table, more))
+			report.Violations = append(report.Violations, fmt.Sprintf("I-12: table %s: %d more rows are not what the log says", t.Table, more))
 		}
 	}
 	return nil

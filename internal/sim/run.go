@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/projection"
 	"ledger.internal/ledger/internal/sim/invariant"
 )
@@ -70,11 +71,13 @@ func (w *world) result() result {
 
 // check looks at what is left: at rest, after two restarts, and built anew.
 func (w *world) check() {
+	w.watched()
 	if len(w.violations) > 0 {
 		return // a world that is not at rest would break more than it shows
 	}
-	w.watched("while it lived")
-	before := w.dump()
+	ctx := context.Background()
+	before, err := invariant.Take(ctx, w.remains())
+	w.ok(err)
 	for range 2 {
 		w.current().end()
 		w.rest(w.clock.Now())
@@ -82,65 +85,73 @@ func (w *world) check() {
 			return
 		}
 	}
-	if after := w.dump(); after != before {
-		w.violation("I-21: restarting changes what is there:\n%s\n%s", before, after)
-	}
+	after, err := invariant.Take(ctx, w.remains())
+	w.ok(err)
+	w.violations = append(w.violations, before.Changed(after)...)
 	if busy := w.current().quiet(); busy != "" {
 		w.violation("I-22: not all is handled or something is parked: %s", busy)
 	}
-	w.build()
-	w.invariants()
+	w.ok(w.build())
+	report, err := invariant.Check(ctx, w.remains())
+	w.ok(err)
+	if report != nil {
+		w.violations = append(w.violations, report.Violations...)
+	}
+}
+
+// ok takes an error for a violation where there must be none.
+func (w *world) ok(err error) {
+	if err != nil {
+		w.violation("the world cannot be checked: %v", err)
+	}
+}
+
+// remains is what is left, for all invariants to look at.
+func (w *world) remains() invariant.World {
+	r := invariant.World{
+		Log: w.log, Views: w.views, Work: w.work, Evidence: w.evidence, AtRest: true, Now: w.clock.Now(), Skew: 2 * wrongest,
+		Canaries: w.canaries,
+	}
+	r.Captures, r.Returns, r.Receipts = []invariant.Capture{}, []invariant.Return{}, w.receivers.Receipts()
+	for _, name := range w.gatewayNames() {
+		r.Captures = append(r.Captures, w.gateways[name].Captures()...)
+		r.Returns = append(r.Returns, w.gateways[name].Returns()...)
+	}
+	return r
 }
 
 // watched takes over what the gateways saw the ledger do wrong.
-func (w *world) watched(when string) {
+func (w *world) watched() {
 	for _, name := range w.gatewayNames() {
 		for _, v := range w.gateways[name].Violations() {
-			w.violation("%s, %s: %s", name, when, v)
+			w.violation("at %s: %s", name, v)
 		}
 	}
 }
 
-// build makes the views that were not kept up to date.
-func (w *world) build() {
-	if w.mix.LiveViews {
-		return
-	}
+// build makes the views from the log: where none were kept up to date they are the ones to be looked at, and where some
+// were they have to be the same.
+func (w *world) build() error {
 	ctx, end := context.WithCancel(context.Background())
 	defer synctest.Wait()
 	defer end()
+	if w.mix.LiveViews {
+		spare, err := db.OpenMemory()
+		if err != nil {
+			return err
+		}
+		defer spare.Close()
+		differing, err := invariant.CompareViews(ctx, w.log, w.views, spare)
+		w.violations = append(w.violations, differing...)
+		return err
+	}
 	head, err := w.log.Head(ctx)
 	for _, v := range projection.Views() {
 		f := projection.NewFollower(w.log, w.views, v)
 		go func() { _ = f.Run(ctx) }() // WaitFor tells how it ended
 		err = errors.Join(err, f.WaitFor(ctx, head))
 	}
-	if err != nil {
-		w.violation("I-12: the views cannot be built: %v", err)
-	}
-}
-
-// invariants checks everything that the ledger promises.
-func (w *world) invariants() {
-	for _, name := range w.gatewayNames() {
-		w.evidence.Captures = append(w.evidence.Captures, w.gateways[name].Captures()...)
-		w.evidence.Returns = append(w.evidence.Returns, w.gateways[name].Returns()...)
-	}
-	w.evidence.Receipts = w.receivers.Receipts()
-	report, err := invariant.Check(context.Background(), invariant.World{
-		Log: w.log, Views: w.views, Work: w.work, Captures: w.evidence.Captures,
-	})
-	if err != nil {
-		w.violation("the world cannot be checked: %v", err)
-		return
-	}
-	w.violations = append(w.violations, report.Violations...)
-}
-
-// dump is what stands in the log and the work store, in short.
-func (w *world) dump() string {
-	head, err := w.log.Head(context.Background())
-	return fmt.Sprint(head, err)
+	return err
 }
 
 // abandon ends everybody who is still there.

@@ -75,6 +75,7 @@ type world struct {
 	giving      int                 // customers that are not done
 	sold        map[string][]string // subscriptions by merchant
 	evidence    invariant.Evidence
+	canaries    []string // planted where the ledger must not keep them
 	hits        map[string]int
 	violations  []string
 }

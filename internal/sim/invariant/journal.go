@@ -64,7 +64,7 @@ func (h *history) post(e event.Recorded) {
 	b := h.books.subscriptions[e.Stream]
 	postings, known := journal.Entry(e.Event, b.first)
 	if !known {
-		h.report.violation("%s/%d: nobody knows what %s does to the books", e.Stream, e.Revision, event.TypeName(e.Event))
+		h.broken("I-01", "%s/%d: nobody knows what %s does to the books", e.Stream, e.Revision, event.TypeName(e.Event))
 	}
 	if len(postings) == 0 {
 		return
@@ -88,7 +88,7 @@ func (h *history) post(e event.Recorded) {
 	}
 	for currency, sum := range sums {
 		if sum != 0 {
-			h.report.violation("%s/%d: the entry is off balance by %d %s", e.Stream, e.Revision, sum, currency)
+			h.broken("I-01", "%s/%d: the entry is off balance by %d %s", e.Stream, e.Revision, sum, currency)
 		}
 	}
 }
@@ -107,13 +107,13 @@ func connectionOf(postings []*ledgerv1.Posting) string {
 func (b *books) finish(r *Report) {
 	for t, off := range b.tills {
 		if off != 0 {
-			r.violation("%s: the orders through %s and the books differ by %d %s", t.stream, t.connection, off, t.currency)
+			r.broken("I-01", "%s: the orders through %s and the books differ by %d %s", t.stream, t.connection, off, t.currency)
 		}
 	}
 }
 
 // checkJournal compares the journal with the entries of the events, both ways.
-func checkJournal(ctx context.Context, r *Report, h *history, views projection.Reader) error {
+func (h *history) checkJournal(ctx context.Context, views projection.Reader) error {
 	seen := 0
 	err := each(ctx, views, `SELECT entry_id, line, merchant_id, subscription_id, event_type, mode, account, currency, order_id, debit, credit
 		FROM journal_postings`, func(scan func(...any) error) error {
@@ -126,14 +126,14 @@ func checkJournal(ctx context.Context, r *Report, h *history, views projection.R
 		}
 		seen++
 		if want, ok := h.books.postings[at]; !ok {
-			r.violation("the journal has line %d of entry %s, which no event made", at.line, at.entry)
+			h.broken("I-01", "the journal has line %d of entry %s, which no event made", at.line, at.entry)
 		} else if got != want {
-			r.violation("line %d of entry %s is %+v in the journal and %+v in the events", at.line, at.entry, got, want)
+			h.broken("I-01", "line %d of entry %s is %+v in the journal and %+v in the events", at.line, at.entry, got, want)
 		}
 		return nil
 	})
 	if seen < len(h.books.postings) {
-		r.violation("the journal has %d postings of %d", seen, len(h.books.postings))
+		h.broken("I-01", "the journal has %d postings of %d", seen, len(h.books.postings))
 	}
 	return err
 }

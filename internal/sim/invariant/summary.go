@@ -75,7 +75,7 @@ func declineCode(s subscription.State) string {
 }
 
 // checkSubscriptions compares the subscriptions view with the folded streams, both ways and column by column.
-func checkSubscriptions(ctx context.Context, r *Report, h *history, views projection.Reader) error {
+func (h *history) checkSubscriptions(ctx context.Context, views projection.Reader) error {
 	merchants := map[string]bool{}
 	for stream := range h.subscriptions {
 		merchant, _ := owner(stream)
@@ -99,24 +99,24 @@ func checkSubscriptions(ctx context.Context, r *Report, h *history, views projec
 		}
 	}
 	if seen < len(h.subscriptions) {
-		r.violation("the subscriptions view has %d subscriptions of %d", seen, len(h.subscriptions))
+		h.broken("I-12", "the subscriptions view has %d subscriptions of %d", seen, len(h.subscriptions))
 	}
 	return nil
 }
 
 func (h *history) checkSummary(got *ledgerv1.SubscriptionSummary) {
 	name := subscription.Stream(got.GetMerchantId(), got.GetSubscriptionId())
-	s, ok := h.subscriptions[name]
+	l, ok := h.subscriptions[name]
 	if !ok {
-		h.report.violation("the subscriptions view has %s, which no event started", name)
+		h.broken("I-12", "the subscriptions view has %s, which no event started", name)
 		return
 	}
-	want := Summary(s, h.streams[name].created)
+	want := Summary(l.state, h.streams[name].created)
 	if proto.Equal(got, want) {
 		return
 	}
 	for _, f := range differing(got, want) {
-		h.report.violation("%s: %s", name, f)
+		h.broken("I-12", "%s: %s", name, f)
 	}
 }
 

@@ -121,7 +121,7 @@ func TestWhoKeepsTheRulesIsNotBlamed(t *testing.T) {
 			}
 			times := map[string]int{}
 			for _, got := range c.Captures() {
-				if pays := fmt.Sprint(got.Subscription, got.PayNumber); !got.AfterDecline {
+				if pays := fmt.Sprint(got.Subscription, got.PayNumber); !got.Denied {
 					if times[pays]++; times[pays] > 1 {
 						t.Fatalf("seed %d: captured twice: %+v", seed, got)
 					}

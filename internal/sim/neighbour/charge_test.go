@@ -145,7 +145,7 @@ func TestLateCapture(t *testing.T) {
 		}
 		w.wantClass(r, gateway.Accepted)
 		w.wantCaptures(2)
-		if got := w.Captures()[0]; !got.AfterDecline || got.Key != c.Key || got.Connection != "main" || !got.At.Equal(r.At) {
+		if got := w.Captures()[0]; !got.Denied || got.Key != c.Key || got.Connection != "main" || !got.At.Equal(r.At) {
 			t.Errorf("got %+v, want the late capture", got)
 		}
 		if len(w.mail) != 1 || w.read(w.mail[0]).Key != c.Key || w.mail[0].NotBefore.Before(r.At) {

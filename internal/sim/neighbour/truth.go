@@ -19,7 +19,7 @@ func (g *Gateway) Captures() []invariant.Capture {
 			all = append(all, invariant.Capture{
 				Merchant: r.merchant, Subscription: r.about.Subscription, PayNumber: r.about.PayNumber, Reference: r.reference,
 				Currency: s.Amount.CurrencyCode, Minor: s.Amount.MinorUnits,
-				Key: r.key, Connection: r.connection, At: s.at, AfterDecline: r.course[0].Class == gateway.Rejected,
+				Key: r.key, Connection: r.connection, At: s.at, Denied: r.course[0].Class == gateway.Rejected,
 			})
 		}
 		return all
