@@ -78,20 +78,20 @@ func build(ctx context.Context, log event.Log, spare projection.Store, list []pr
 				return fmt.Errorf("tables of %s: %w", p.Name, err)
 			}
 		}
-		var known time.Time
+		known := make([]time.Time, len(list)) // each follower's own: it knows of no event that it does not read
 		return readAll(ctx, log, func(raw event.RawRecorded) error {
 			e, err := event.Decode(raw)
 			if err != nil {
 				return err
 			}
-			if at := e.Metadata.GetRecordedAt().AsTime(); at.After(known) {
-				known = at
-			}
-			for _, p := range list {
+			for i, p := range list {
 				if len(p.Categories) > 0 && !slices.Contains(p.Categories, event.Category(e.Stream)) {
 					continue
 				}
-				if err := p.Apply(tx, known, e); err != nil {
+				if at := e.Metadata.GetRecordedAt().AsTime(); at.After(known[i]) {
+					known[i] = at
+				}
+				if err := p.Apply(tx, known[i], e); err != nil {
 					return fmt.Errorf("%s at %s/%d: %w", p.Name, e.Stream, e.Revision, err)
 				}
 			}

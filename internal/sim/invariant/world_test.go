@@ -38,7 +38,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, log: memory.New(), views: memoryStore(t)}
 	var err error
-	w.work, err = work.New(memoryStore(t))
+	w.work, err = work.New(context.Background(), memoryStore(t))
 	w.ok(err)
 	return w
 }
