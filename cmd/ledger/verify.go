@@ -20,12 +20,14 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "check every promise on the data of a ledger that does not run",
-		Long: `verify reads the whole log: every hash chain, every revision, every
-subscription folded, every journal entry balanced. It lets the views and the
-queue of notifications catch up, and compares them with what the events say; and
-what the orders did to the merchant's money has to be what lies at his gateways,
-plus fees, less what is in suspense. At last it builds the views anew and
-compares every row. It exits with 1 if anything is off.`,
+		Long: `verify reads the whole log: every hash chain, every revision, every cause,
+every stream folded, every step of every subscription allowed, every journal
+entry balanced. It lets the views and the queue of notifications catch up, and
+compares them with what the events say; and what the orders did to the
+merchant's money has to be what lies at his gateways, plus fees, less what is in
+suspense. At last it builds the views anew and compares every row. It exits with
+1 if anything is off. What is off begins with the number of the promise that was
+broken, I-01 to I-26; internal/sim/invariant lists them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := os.Stat(cfg.DataDir); err != nil {
 				return configError{fmt.Errorf("--data-dir: %w", err)}

@@ -38,6 +38,7 @@ type Return struct {
 	Reference, ChargeReference string
 	Currency                   string
 	Minor                      int64 // positive
+	Denied                     bool  // as in Capture: the gateway had said before that it would not return it
 	At                         time.Time
 }
 

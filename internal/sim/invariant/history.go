@@ -57,6 +57,7 @@ func (h *history) read(raw event.RawRecorded) {
 	h.report.Events++
 	s := h.link(raw)
 	h.checkRawCanaries(raw)
+	defer func() { h.ids[raw.ID] = struct{}{} }()
 	e, err := event.Decode(raw)
 	if err != nil {
 		h.broken("I-14", "%s/%d: %v", raw.Stream, raw.Revision, err)
@@ -70,7 +71,6 @@ func (h *history) read(raw event.RawRecorded) {
 	} else {
 		s.fold(e.Event)
 	}
-	h.ids[e.ID] = struct{}{}
 }
 
 // life is a subscription as of its last event.
@@ -78,7 +78,7 @@ type life struct {
 	twice[subscription.State]
 	imported uint32 // pay numbers that were paid before the ledger took over
 	ended    event.Revision
-	over     map[int64]bool // payments of which the gateway returned something that we did not ask for
+	over     map[int64]bool // payments of which the gateway may have returned more than we asked for
 }
 
 // live takes in an event of a subscription.

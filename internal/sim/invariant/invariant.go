@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -76,6 +77,7 @@ func Check(ctx context.Context, w World) (*Report, error) {
 			return nil, err
 		}
 	}
+	slices.Sort(h.report.Violations) // the same world gives the same report
 	return h.report, nil
 }
 

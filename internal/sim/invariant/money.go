@@ -1,6 +1,7 @@
 package invariant
 
 import (
+	"cmp"
 	"slices"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -10,8 +11,20 @@ import (
 // Capture and Return are compared one by one with what the ledger has, by their references: then every sum of them is
 // right, too, per merchant, connection and currency.
 
-// reference is how a merchant's gateway names a charge or a refund.
-type reference struct{ merchant, reference string }
+// reference is how the gateway of a connection names a charge or a refund. Without a connection it is how one of the
+// merchant's gateways does: not every book says more.
+type reference struct{ merchant, connection, reference string }
+
+// anywhere is a reference at whichever gateway.
+func (r reference) anywhere() reference { return reference{r.merchant, "", r.reference} }
+
+// find looks a reference up, first where it is said to be.
+func find[T any](all map[reference]*T, r reference) *T {
+	if t := all[r]; t != nil {
+		return t
+	}
+	return all[r.anywhere()]
+}
 
 // taken is a charge as the ledger has it.
 type taken struct {
@@ -46,11 +59,12 @@ func (h *history) taken() map[reference]*taken {
 			return // nothing was charged
 		}
 		merchant, _ := owner(stream)
-		at := reference{merchant, ref}
-		if other := all[at]; other != nil && other.connection == connection {
+		at := reference{merchant, connection, ref}
+		if other := all[at]; other != nil {
 			h.broken("I-02", "%s: charge %s counts for pay number %d, and for %d of %s", stream, ref, number, other.number, other.stream)
 		}
-		all[at] = &taken{stream: stream, number: number, connection: connection, amount: amount}
+		t := &taken{stream: stream, number: number, connection: connection, amount: amount}
+		all[at], all[at.anywhere()] = t, t
 	}
 	for name, l := range h.subscriptions {
 		for _, c := range l.state.Charges {
@@ -71,7 +85,7 @@ func (h *history) checkCaptures(known map[reference]*taken) {
 	for _, c := range h.world.Captures {
 		h.report.Captures++
 		stream := subscription.Stream(c.Merchant, c.Subscription)
-		t := known[reference{c.Merchant, c.Reference}]
+		t := find(known, reference{c.Merchant, c.Connection, c.Reference})
 		switch {
 		case t == nil && !h.expected(stream, c):
 			h.broken("I-02", "%s: the gateway captured charge %s for pay number %d and the ledger does not know it", stream, c.Reference, c.PayNumber)
@@ -89,7 +103,7 @@ func (h *history) checkCaptures(known map[reference]*taken) {
 		}
 	}
 	for at, t := range known {
-		if !t.seen {
+		if !t.seen && at.connection != "" {
 			h.broken("I-02", "%s: the ledger has charge %s for pay number %d, and the gateway does not have it", t.stream, at.reference, t.number)
 		}
 	}
@@ -105,7 +119,7 @@ func (h *history) expected(stream string, c Capture) bool {
 		return true
 	}
 	a, ok := l.state.FindAttemptByKey(c.Key)
-	return ok && (a.Open() || a.Withdrawn && a.Status == subscription.AttemptNotCharged)
+	return ok && a.Open()
 }
 
 // checkOnce checks that no pay number was captured twice with keys of ours. Not counted is what the gateway had denied,
@@ -142,6 +156,7 @@ type returning struct {
 	stream, reference string
 	amount            *ledgerv1.Money
 	done              bool
+	seen              bool
 }
 
 // returnings are those by our keys, and those that the ledger holds to be done by their references.
@@ -150,13 +165,14 @@ func (h *history) returnings() (byKey map[string]*returning, done map[reference]
 	for name, l := range h.subscriptions {
 		merchant, _ := owner(name)
 		for _, f := range l.state.Refunds {
-			r := &returning{name, f.Reference, f.Amounts.GetFull(),
-				f.Status == subscription.RefundSucceeded || f.Status == subscription.RefundReversed}
+			r := &returning{stream: name, reference: f.Reference, amount: f.Amounts.GetFull(),
+				done: f.Status == subscription.RefundSucceeded || f.Status == subscription.RefundReversed}
 			if f.Key != "" {
 				byKey[f.Key] = r
 			}
 			if r.done {
-				done[reference{merchant, f.Reference}] = r
+				at := reference{merchant, cmp.Or(f.Connection, l.state.Started.GetConnectionId()), f.Reference}
+				done[at], done[at.anywhere()] = r, r
 			}
 		}
 		for _, a := range l.state.Attempts {
@@ -173,12 +189,16 @@ func (h *history) checkReturns() {
 	byKey, done := h.returnings()
 	times := map[string]int{}
 	for _, r := range h.world.Returns {
+		known := find(done, r.at())
+		if known != nil {
+			known.seen = true
+		}
 		switch {
 		case r.Kind == ChargedBack:
 			h.checkChargedBack(r)
 		case r.Kind != Refunded:
 		case r.Key == "":
-			h.checkOwnReturn(r, done)
+			h.checkOwnReturn(r, known)
 		default:
 			h.checkOurReturn(r, byKey[r.Key])
 			if times[r.Key]++; times[r.Key] == 2 {
@@ -186,16 +206,18 @@ func (h *history) checkReturns() {
 			}
 		}
 	}
-	for _, r := range h.world.Returns {
-		delete(done, reference{r.Merchant, r.Reference})
-	}
 	for at, r := range done {
+		if r.seen || at.connection == "" {
+			continue
+		}
 		h.broken("I-02", "%s: the ledger says that %s was returned, and the gateway does not know it", r.stream, at.reference)
 	}
 	h.checkNotOver()
 }
 
 func (r Return) stream() string { return subscription.Stream(r.Merchant, r.Subscription) }
+
+func (r Return) at() reference { return reference{r.Merchant, r.Connection, r.Reference} }
 
 // checkOurReturn checks a refund that carries a key of ours.
 func (h *history) checkOurReturn(r Return, ours *returning) {
@@ -212,9 +234,9 @@ func (h *history) checkOurReturn(r Return, ours *returning) {
 
 // checkOwnReturn checks a refund that the gateway made by itself. Of one of money in suspense the ledger is told by
 // whoever resolves that.
-func (h *history) checkOwnReturn(r Return, done map[reference]*returning) {
+func (h *history) checkOwnReturn(r Return, known *returning) {
 	l := h.subscriptions[r.stream()]
-	if !h.world.AtRest || l == nil || done[reference{r.Merchant, r.Reference}] != nil {
+	if !h.world.AtRest || l == nil || known != nil {
 		return
 	}
 	if slices.ContainsFunc(l.state.Charges, func(c *subscription.Charge) bool { return c.Reference == r.ChargeReference }) {
@@ -241,15 +263,17 @@ func (h *history) checkChargedBack(r Return) {
 func (h *history) checkNotOver() {
 	back := map[reference]int64{}
 	for _, r := range h.world.Returns {
+		of := reference{r.Merchant, r.Connection, r.ChargeReference}
 		switch {
-		case r.Key != "" && r.Kind == Refunded:
-			back[reference{r.Merchant, r.ChargeReference}] += r.Minor
-		case r.Key != "" && r.Kind == RefundReversed:
-			back[reference{r.Merchant, r.ChargeReference}] -= r.Minor
+		case r.Key == "" || r.Denied:
+		case r.Kind == Refunded:
+			back[of] += r.Minor
+		case r.Kind == RefundReversed:
+			back[of] -= r.Minor
 		}
 	}
 	for _, c := range h.world.Captures {
-		if n := back[reference{c.Merchant, c.Reference}]; n > c.Minor {
+		if n := back[reference{c.Merchant, c.Connection, c.Reference}]; n > c.Minor {
 			h.broken("I-06", "%s: of %d %s of charge %s, %d were returned by our doing",
 				subscription.Stream(c.Merchant, c.Subscription), c.Minor, c.Currency, c.Reference, n)
 		}

@@ -19,7 +19,7 @@ func TestRandomLivesAreClean(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		l := newRandomLife(r)
-		for range rapid.IntRange(1, 50).Draw(r, "steps") {
+		for range rapid.IntRange(20, 60).Draw(r, "steps") {
 			l.step()
 		}
 		report, err := invariant.Check(t.Context(), invariant.World{Log: l.log, Evidence: invariant.Evidence{Captures: l.captures}})
@@ -96,22 +96,22 @@ func (l *randomLife) step() {
 	} else {
 		l.now = l.now.Add(time.Duration(rapid.IntRange(0, 20).Draw(l.T, "days")) * 24 * time.Hour)
 	}
-	switch rapid.IntRange(0, 11).Draw(l.T, "what") {
-	case 0, 1, 2:
-		l.do("wake", subscription.Wake{Now: l.now})
-	case 3, 4, 5, 6:
+	switch rapid.IntRange(0, 15).Draw(l.T, "what") {
+	case 0, 1, 2, 3:
 		l.answer()
-	case 7:
+	case 4, 5, 6, 7:
+		l.do("wake", subscription.Wake{Now: l.now})
+	case 11:
 		l.do("rebill", subscription.Rebill{Now: l.now})
-	case 8:
+	case 12:
 		l.do("pause", subscription.Pause{Now: l.now})
 		l.do("resume", subscription.Resume{Now: l.now.Add(time.Hour)})
-	case 9:
+	case 13:
 		l.do("method", subscription.ReplacePaymentMethod{Now: l.now, Token: "tok", Mode: ledgerv1.Mode_MODE_TEST,
 			Connection: subscription.Connection{ID: "second", Gateway: "sandbox"}})
-	case 10:
+	case 8, 9, 10:
 		l.moneyBack()
-	case 11:
+	case 15:
 		l.rarely()
 	}
 }
@@ -145,13 +145,13 @@ func (l *randomLife) answer() {
 		return
 	}
 	a := l.state.Attempts[max(0, len(l.state.Attempts)-rapid.IntRange(1, 2).Draw(l.T, "back"))]
-	switch rapid.IntRange(0, 6).Draw(l.T, "answer") {
-	case 0:
+	switch rapid.IntRange(0, 9).Draw(l.T, "answer") {
+	case 6:
 		l.do("ledger:payment", subscription.DoubtPayment{Now: l.now, SentAt: l.now, Number: a.Number, Attempt: a.Attempt, Why: "timeout"})
-	case 1:
+	case 7:
 		l.denied[a.Key] = true
 		l.do("ledger:payment", subscription.ClearPayment{Now: l.now, Number: a.Number, Attempt: a.Attempt, Proof: "absent"})
-	case 2, 3:
+	case 8, 9:
 		l.denied[a.Key] = true
 		l.do("ledger:payment", subscription.DeclinePayment{Now: l.now, Number: a.Number, Attempt: a.Attempt,
 			Category: ledgerv1.DeclineCategory(rapid.IntRange(1, 3).Draw(l.T, "category"))})
@@ -183,14 +183,15 @@ func (l *randomLife) captured(key, reference string, number uint32, minor int64)
 // moneyBack refunds, or disputes, or resolves what is in suspense.
 func (l *randomLife) moneyBack() {
 	for _, r := range l.state.Refunds {
-		if r.Open() {
-			if rapid.Bool().Draw(l.T, "refunded") {
-				l.do("ledger:refund", subscription.SettleRefund{Now: l.now, ID: r.ID, Reference: "re_" + r.ID})
-			} else {
-				l.do("ledger:refund", subscription.FailRefund{Now: l.now, ID: r.ID})
-			}
-			return
+		if r.Status == subscription.RefundSucceeded || r.Status == subscription.RefundReversed || rapid.IntRange(0, 2).Draw(l.T, "later") == 0 {
+			continue
 		}
+		if rapid.Bool().Draw(l.T, "refunded") {
+			l.do("ledger:refund", subscription.SettleRefund{Now: l.now, ID: r.ID, Reference: "re_" + r.ID})
+		} else {
+			l.do("ledger:refund", subscription.FailRefund{Now: l.now, ID: r.ID})
+		}
+		return
 	}
 	for _, a := range l.state.Attempts {
 		if a.Status == subscription.AttemptMismatched && !a.Returned {

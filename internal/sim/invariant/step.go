@@ -25,6 +25,9 @@ func (h *history) step(l *life, e event.Recorded, before subscription.State) {
 	case *ledgerv1.Event_RefundRequested:
 		s.checkRefund(k.RefundRequested)
 	case *ledgerv1.Event_RefundSucceeded:
+		if r, ok := before.FindRefund(k.RefundSucceeded.RefundId); ok && r.Status == subscription.RefundFailed {
+			l.over[r.Parent] = true // the gateway had denied it, and others were asked for since
+		}
 		s.checkReturned(k.RefundSucceeded, k.RefundSucceeded.OverReturned)
 	case *ledgerv1.Event_RefundObserved:
 		l.over[k.RefundObserved.ParentOrderId] = true
@@ -173,7 +176,7 @@ type outcome interface {
 // checkAttempt checks that an outcome is of an attempt that could have it.
 func (s step) checkAttempt() {
 	var o outcome
-	may := func(*subscription.Attempt) bool { return true }
+	var may func(*subscription.Attempt) bool
 	open := (*subscription.Attempt).Open
 	status := func(want subscription.AttemptStatus) func(*subscription.Attempt) bool {
 		return func(a *subscription.Attempt) bool { return a.Status == want && !a.Returned }

@@ -196,7 +196,7 @@ func (w *world) book(s subscription.State) {
 		}
 		c, _ := s.FindCharge(r.Parent)
 		w.seen.Returns = append(w.seen.Returns, invariant.Return{Merchant: st.MerchantId, Subscription: st.SubscriptionId,
-			Kind: invariant.Refunded, Key: r.Key, Reference: r.Reference, ChargeReference: c.Reference,
+			Connection: c.Connection, Kind: invariant.Refunded, Key: r.Key, Reference: r.Reference, ChargeReference: c.Reference,
 			Currency: r.Amounts.Full.CurrencyCode, Minor: r.Amounts.Full.MinorUnits})
 	}
 	for _, d := range s.Disputes {
