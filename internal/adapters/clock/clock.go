@@ -13,6 +13,9 @@ type Clock interface {
 	Now() time.Time
 	// WaitUntil returns nil once Now is not before t, or ctx's error.
 	WaitUntil(ctx context.Context, t time.Time) error
+	// Elapsed is the time that has really passed since some instant of this run: whoever sets the clock, wrong or right,
+	// does not move it. What must not be believed too early counts by it.
+	Elapsed() time.Duration
 }
 
 // Wall is the machine's clock.
@@ -20,6 +23,12 @@ type Wall struct{}
 
 // Now implements Clock.
 func (Wall) Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// began is any instant of this run; Go measures from it by a clock that nobody can set.
+var began = time.Now()
+
+// Elapsed implements Clock.
+func (Wall) Elapsed() time.Duration { return time.Since(began) }
 
 // WaitUntil implements Clock. It looks again at least every minute, so that a corrected clock is noticed.
 func (w Wall) WaitUntil(ctx context.Context, t time.Time) error {
@@ -41,13 +50,15 @@ func (w Wall) WaitUntil(ctx context.Context, t time.Time) error {
 // Stepped stands still until it is set.
 type Stepped struct {
 	mu      sync.Mutex
+	began   time.Time
 	now     time.Time
 	changed chan struct{} // closed and replaced on every Set
 }
 
 // NewStepped returns a clock that shows t.
 func NewStepped(t time.Time) *Stepped {
-	return &Stepped{now: t.UTC().Truncate(time.Microsecond), changed: make(chan struct{})}
+	t = t.UTC().Truncate(time.Microsecond)
+	return &Stepped{began: t, now: t, changed: make(chan struct{})}
 }
 
 // Now implements Clock.
@@ -56,6 +67,9 @@ func (s *Stepped) Now() time.Time {
 	defer s.mu.Unlock()
 	return s.now
 }
+
+// Elapsed implements Clock.
+func (s *Stepped) Elapsed() time.Duration { return s.Now().Sub(s.began) }
 
 // Set moves the clock to t and wakes everybody whose time has come. It never moves back.
 func (s *Stepped) Set(t time.Time) {

@@ -47,14 +47,9 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 		_, err = p.do(ctx, e.Stream, attemptName(a, "unknown"), who(conn), e.ID, subscription.DoubtPayment{
 			Now: p.Clock.Now(), SentAt: sentAt, Number: a.Number, Attempt: a.Attempt, Why: res.Why,
 		})
-		err = settled(err)
-	} else {
-		err = p.reportCharge(ctx, e.Stream, conn, a, e.ID, res)
+		return settled(err)
 	}
-	if err == nil {
-		p.sent.forget(a.Key)
-	}
-	return err
+	return p.reportCharge(ctx, e.Stream, conn, a, e.ID, res)
 }
 
 // attemptName names what is reported of an attempt: its business identity and its outcome.
@@ -73,7 +68,10 @@ func (p *Process) reportCharge(ctx context.Context, stream string, conn gateway.
 		return nil
 	}
 	_, err = p.do(ctx, stream, attemptName(a, name), who(conn), cause, c)
-	return settled(err)
+	if err = settled(err); err == nil {
+		p.sent.forget(a.Key)
+	}
+	return err
 }
 
 func (p *Process) chargeCommand(a *subscription.Attempt, r gateway.Result, around subscription.Circumstances) (string, aggregate.Command[subscription.State]) {

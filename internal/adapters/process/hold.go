@@ -22,7 +22,7 @@ func errHeld(conn gateway.Connection, key string) error {
 // before is looked up. If the gateway does not know it, there is no hurry to call that a doubt: it waits as well, and
 // is dealt with when the block ends.
 func (p *Process) held(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded) (gateway.Result, error) {
-	if _, before := p.lastSent(key, intent); !before {
+	if !p.maybeSent(key, intent) {
 		return gateway.Result{}, errHeld(conn, key)
 	}
 	res, found, err := gw.Lookup(ctx, conn, key, intent.Metadata.RecordedAt.AsTime())

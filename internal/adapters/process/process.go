@@ -47,8 +47,8 @@ type Config struct {
 // Process holds the handlers.
 type Process struct {
 	Config
-	started time.Time // no earlier run has sent anything after it
-	sent    sent
+	began time.Duration // when this run did, by the time that has really passed
+	sent  sent
 }
 
 // New returns the handlers of a run that begins now.
@@ -58,7 +58,7 @@ func New(c Config) *Process {
 			return subscription.Circumstances{}, nil
 		}
 	}
-	return &Process{Config: c, started: c.Clock.Now()}
+	return &Process{Config: c, began: c.Clock.Elapsed()}
 }
 
 // around are the circumstances of a subscription as it is charged now.

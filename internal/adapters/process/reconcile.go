@@ -34,7 +34,7 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 		return fmt.Errorf("look up %s: %w", l.Key, err)
 	}
 	if !found {
-		return p.absent(ctx, stream, conn, gw, l)
+		return p.notFound(ctx, stream, conn, gw, l)
 	}
 	if l.Attempt != nil {
 		return p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
@@ -50,12 +50,13 @@ func asked(l subscription.Lookup) time.Time {
 	return l.Refund.RequestedAt
 }
 
-// absent records that a key never reached the gateway, once enough time has passed that it cannot turn up any more.
+// notFound records that a key never reached the gateway, once enough time has passed that it cannot turn up any more.
 // The time counts from when looking up began: nothing is sent after that, but an attempt that was tried for hours
-// while the gateway was away may have been sent just before.
-func (p *Process) absent(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup) error {
-	now := p.Clock.Now()
-	if now.Sub(l.From) < horizon(gw.Traits()) {
+// while the gateway was away may have been sent just before. It has to have passed in this run, too: that the calendar
+// has moved on proves nothing.
+func (p *Process) notFound(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup) error {
+	now, enough := p.Clock.Now(), horizon(gw.Traits())
+	if now.Sub(l.From) < enough || p.sinceSent(l.Key) < enough {
 		return nil
 	}
 	var err error
@@ -68,5 +69,8 @@ func (p *Process) absent(ctx context.Context, stream string, conn gateway.Connec
 			Now: now, ID: l.Refund.ID, Code: "absent", Message: "the gateway never received it",
 		})
 	}
-	return settled(err)
+	if err = settled(err); err == nil {
+		p.sent.forget(l.Key)
+	}
+	return err
 }

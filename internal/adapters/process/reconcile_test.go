@@ -81,6 +81,20 @@ func TestAbsenceIsProvenAtTheHorizon(t *testing.T) {
 	w.wantEvents("s", 3, "payment_not_charged")
 }
 
+// A clock that is set forward makes nothing older.
+func TestAbsenceIsNotProvenByTheCalendar(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.start("s", "tok_reset_uncharged")
+	w.run()
+	w.wrong = 3 * time.Hour
+	w.wakeNow("s")
+	w.wantEvents("s", 3)
+	w.clock.Set(begins.Add(10 * time.Minute))
+	w.wakeNow("s")
+	w.wantEvents("s", 3, "payment_not_charged")
+}
+
 func TestAbsenceAllowsANewAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})

@@ -47,14 +47,9 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 		_, err = p.do(ctx, e.Stream, refundName(r, "unknown"), who(conn), e.ID, subscription.DoubtRefund{
 			Now: p.Clock.Now(), SentAt: sentAt, ID: r.ID, Why: res.Why,
 		})
-		err = settled(err)
-	} else {
-		err = p.reportRefund(ctx, e.Stream, conn, r, e.ID, res)
+		return settled(err)
 	}
-	if err == nil {
-		p.sent.forget(r.Key)
-	}
-	return err
+	return p.reportRefund(ctx, e.Stream, conn, r, e.ID, res)
 }
 
 func refundName(r *subscription.RefundRecord, outcome string) string {
@@ -68,7 +63,10 @@ func (p *Process) reportRefund(ctx context.Context, stream string, conn gateway.
 		return nil
 	}
 	_, err := p.do(ctx, stream, refundName(r, name), who(conn), cause, c)
-	return settled(err)
+	if err = settled(err); err == nil {
+		p.sent.forget(r.Key)
+	}
+	return err
 }
 
 func (p *Process) refundCommand(r *subscription.RefundRecord, res gateway.Result) (string, aggregate.Command[subscription.State]) {

@@ -11,23 +11,23 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 )
 
-// sent remembers when this run has last sent a key, from before the call until its outcome is recorded. Only
-// gateways that carry out a repeated key again make it matter.
+// sent remembers when this run has last sent a key, from before the call until what became of it is known, by the time
+// that has really passed: a clock that is set forward must neither make a key old nor prove that it never arrived.
 type sent struct {
 	mu sync.Mutex
-	at map[string]time.Time
+	at map[string]time.Duration
 }
 
-func (s *sent) note(key string, at time.Time) {
+func (s *sent) note(key string, at time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at == nil {
-		s.at = map[string]time.Time{}
+		s.at = map[string]time.Duration{}
 	}
 	s.at[key] = at
 }
 
-func (s *sent) last(key string) (at time.Time, ok bool) {
+func (s *sent) last(key string) (at time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, ok = s.at[key]
@@ -101,36 +101,42 @@ func (p *Process) sendUntilDecided(
 // maySend decides whether the key of an intent may go out without a look-up first, and notes that it does. It may if
 // nobody can have sent it before, or if the gateway still answers a repeated key with its first answer.
 func (p *Process) maySend(t gateway.Traits, key string, intent event.Recorded) bool {
-	if _, before := p.lastSent(key, intent); before && !p.answeredAgain(t, intent) {
+	if p.maybeSent(key, intent) && !p.answeredAgain(t, intent) {
 		return false
 	}
-	p.sent.note(key, p.Clock.Now())
+	p.sent.note(key, p.Clock.Elapsed())
 	return true
 }
 
 // mayRepeat decides whether a key that a look-up has not found may go out, and notes that it does: as maySend, or if
 // whatever was sent cannot turn up any more.
 func (p *Process) mayRepeat(t gateway.Traits, key string, intent event.Recorded) bool {
-	last, before := p.lastSent(key, intent)
-	if before && !p.answeredAgain(t, intent) && p.Clock.Now().Sub(last) < horizon(t) {
+	if p.maybeSent(key, intent) && !p.answeredAgain(t, intent) && p.sinceSent(key) < horizon(t) {
 		return false
 	}
-	p.sent.note(key, p.Clock.Now())
+	p.sent.note(key, p.Clock.Elapsed())
 	return true
 }
 
-// lastSent is the latest time at which a key may have been sent; false if it surely was not.
-func (p *Process) lastSent(key string, intent event.Recorded) (at time.Time, ok bool) {
-	if at, ok := p.sent.last(key); ok {
-		return at, true
-	}
-	return p.started, intent.Position.Compare(p.Head) <= 0
+// maybeSent reports whether a key may have been sent before: by this run, or by an earlier one.
+func (p *Process) maybeSent(key string, intent event.Recorded) bool {
+	_, ok := p.sent.last(key)
+	return ok || intent.Position.Compare(p.Head) <= 0
 }
 
-// answeredAgain reports whether the gateway surely remembers the key of an intent, if it ever got it.
+// sinceSent is for how long a key has surely not been sent: an earlier run has sent nothing since this one began.
+func (p *Process) sinceSent(key string) time.Duration {
+	at, ok := p.sent.last(key)
+	if !ok {
+		at = p.began
+	}
+	return p.Clock.Elapsed() - at
+}
+
+// answeredAgain reports whether the gateway surely remembers the key of an intent, if it ever got it. Half of the time
+// is left out: ours or the gateway's clock may have been set meanwhile, and a look-up costs little.
 func (p *Process) answeredAgain(t gateway.Traits, intent event.Recorded) bool {
-	// The last hour is left out: the gateway's clock is not ours.
-	return t.KeyLifetime > 0 && p.Clock.Now().Sub(intent.Metadata.RecordedAt.AsTime()) < t.KeyLifetime-time.Hour
+	return p.Clock.Now().Sub(intent.Metadata.RecordedAt.AsTime()) < t.KeyLifetime/2
 }
 
 // horizon is how long after it was sent a key can still turn up.

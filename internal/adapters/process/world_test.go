@@ -48,6 +48,7 @@ const (
 type world struct {
 	t     *testing.T
 	clock *clock.Stepped
+	wrong time.Duration // what the handlers' clock shows beyond that
 	log   event.Log
 	work  *work.Work
 
@@ -136,7 +137,7 @@ func (w *world) restart() {
 	head, err := w.log.Head(w.t.Context())
 	w.ok(err)
 	w.process = process.New(process.Config{
-		Subscriptions: w.subscriptions, Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Head: head,
+		Subscriptions: w.subscriptions, Clock: wrongClock{w.clock, &w.wrong}, Logger: slog.New(slog.DiscardHandler), Head: head,
 		Connect: func(_ context.Context, _, id string) (gateway.Connection, gateway.Gateway, error) {
 			c := w.connection()
 			c.ID = id
@@ -546,3 +547,11 @@ func (w *world) webhook(holds string) hook {
 	w.t.Fatalf("no webhook holds %s, want one in %d", holds, len(w.traffic.hooks))
 	return hook{}
 }
+
+// wrongClock is a clock that somebody sets wrong.
+type wrongClock struct {
+	*clock.Stepped
+	by *time.Duration
+}
+
+func (c wrongClock) Now() time.Time { return c.Stepped.Now().Add(*c.by) }
