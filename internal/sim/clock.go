@@ -39,6 +39,13 @@ func (f face) Now() time.Time {
 	return f.show(f.ledgers)
 }
 
+// Elapsed implements clock.Clock.
+func (f face) Elapsed() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.now.Sub(beginning)
+}
+
 func (c *clocks) show(ledgers bool) time.Time {
 	if ledgers {
 		return c.now.Add(c.wrong)

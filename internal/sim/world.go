@@ -190,6 +190,8 @@ func (w *world) over() bool {
 
 // heal ends everything that goes wrong.
 func (w *world) heal() {
+	w.scheduler.settle()
+	w.follow() // what has failed already is not held against a healed world
 	w.trace.say("--- heals at %s", w.clock.Now().Format(time.DateTime))
 	w.healing = true
 	clear(w.cut)
@@ -199,6 +201,7 @@ func (w *world) heal() {
 		w.gateways[name].Heal()
 	}
 	w.receivers.Heal()
+	w.hasten()
 	for _, c := range w.customers {
 		w.start(c.tidy)
 	}
