@@ -29,7 +29,7 @@ func (c Cancel) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, stateInvalid(s)
 	}
 	d := s.decide(c.Now, time.Time{})
-	if !c.AtPeriodEnd || !c.Now.Before(s.NextDue) {
+	if !c.AtPeriodEnd || !c.Now.Before(s.NextDue) || s.endsBy(c.Now) {
 		d.cancel(c.Reason)
 		return d.done()
 	}
@@ -51,6 +51,13 @@ func checkReason(field string, r ledgerv1.CancelReason) error {
 	return aggregate.InvalidField(field, "CANCEL_REASON_INVALID", "BUYER, MERCHANT or FRAUD")
 }
 
+// endsBy reports whether an end that was asked for has come, though no Wake has made it true yet.
+func (s State) endsBy(now time.Time) bool { return !s.CancelAt.IsZero() && !now.Before(s.CancelAt) }
+
+func endsNow(s State) error {
+	return aggregate.Refuse("STATE_INVALID", "the subscription ends now").With("state", StateName(s.Status))
+}
+
 // WithdrawCancellation undoes a cancellation that was scheduled and has not taken effect.
 type WithdrawCancellation struct{ Now time.Time }
 
@@ -64,8 +71,8 @@ func (c WithdrawCancellation) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, stateInvalid(s)
 	case s.CancelAt.IsZero():
 		return nil, aggregate.Refuse("CANCELLATION_NOT_SCHEDULED", "no cancellation is scheduled")
-	case !c.Now.Before(s.CancelAt):
-		return nil, aggregate.Refuse("STATE_INVALID", "the subscription ends now").With("state", StateName(s.Status))
+	case s.endsBy(c.Now):
+		return nil, endsNow(s)
 	}
 	d := s.decide(c.Now, time.Time{})
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_CancellationWithdrawn{CancellationWithdrawn: &ledgerv1.CancellationWithdrawn{}}})

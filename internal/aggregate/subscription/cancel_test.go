@@ -52,6 +52,8 @@ func TestCancelAtPeriodEnd(t *testing.T) {
 		{name: "nothing before it", given: asked, when: wake(feb.Add(-1)), status: subscription.Active},
 		{name: "takes effect before anything is charged", given: asked, when: wake(feb), status: subscription.Cancelled, then: events{cancelled(2, byMerchant)}},
 		{name: "takes effect late", given: asked, when: wake(apr), status: subscription.Cancelled, then: events{cancelled(2, byMerchant)}},
+		{name: "again, when it has passed: a pause moved what is due, not the end", given: with(asked, pause(feb.Add(-1)), resume(feb)), when: atPeriodEnd(feb),
+			status: subscription.Cancelled, then: events{cancelled(2, byMerchant)}},
 		{name: "now after all", given: asked, when: cancel(t0.Add(2 * day)), status: subscription.Cancelled, then: events{cancelled(2, byBuyer)}},
 	})
 	s := after(t, asked...)

@@ -77,8 +77,8 @@ func (c Rebill) check(s State) error {
 	case c.Now.Before(s.NextDue):
 		return aggregate.Refuse("NOT_DUE", "the next payment is due at %s", s.NextDue.Format(time.RFC3339)).
 			With("due", s.NextDue.Format(time.RFC3339))
-	case !s.CancelAt.IsZero() && !c.Now.Before(s.CancelAt):
-		return aggregate.Refuse("STATE_INVALID", "the subscription ends now")
+	case s.endsBy(c.Now):
+		return endsNow(s)
 	case s.Stopped:
 		return aggregate.Refuse("METHOD_STOPPED", "this payment method must not be tried again")
 	case s.Held():

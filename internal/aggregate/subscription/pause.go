@@ -125,6 +125,8 @@ func (c Reschedule) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, byGateway()
 	case s.life() != Trialing && s.life() != Active:
 		return nil, stateInvalid(s)
+	case s.endsBy(c.Now):
+		return nil, endsNow(s)
 	case trying:
 		return nil, aggregate.Refuse("PAYMENT_IN_PROGRESS", "an attempt is under way")
 	case c.Due.IsZero() || !due.After(c.Now) || due.After(c.Now.Add(maxAhead)):

@@ -60,6 +60,7 @@ func TestReschedule(t *testing.T) {
 		{name: "past due and paused", given: with(failed(0), pause(feb)), when: move(feb, mar10), refused: "STATE_INVALID"},
 		{name: "pending", given: commands{start(terms(recurring))}, when: move(t0, mar10), refused: "STATE_INVALID"},
 		{name: "after the end", given: with(bought(), cancel(t0)), when: move(t0, mar10), refused: "STATE_INVALID"},
+		{name: "at the end that was asked for, before the ledger woke", given: asked, when: move(feb, mar10), refused: "STATE_INVALID"},
 		{name: "on the gateway's schedule", given: byGateway(), when: move(t0, mar10), refused: "GATEWAY_SCHEDULE"},
 	})
 	s := after(t, with(bought(trial(14, 100)), move(t0, mar10))...)

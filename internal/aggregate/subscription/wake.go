@@ -22,7 +22,7 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 	d := s.decide(c.Now, time.Time{})
 	open, isOpen := s.trying()
 	switch {
-	case due(s.CancelAt):
+	case s.endsBy(c.Now):
 		d.cancel(s.CancelReason) // before anything is charged
 	case isOpen:
 		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) {
