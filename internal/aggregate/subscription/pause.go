@@ -99,7 +99,11 @@ func (s State) attemptResumed(now, due time.Time) time.Time {
 
 func (s State) resumed(e *ledgerv1.SubscriptionResumed) State {
 	s.Status, s.Resumes = s.Resumes, unspecified
+	due := s.NextDue
 	s.NextDue, s.NextAttempt = instant(e.NextDue), instant(e.NextAttemptAt)
+	if s.NextDue.Equal(due) {
+		return s // the pause changed nothing, nor when the cycle begins
+	}
 	return s.cycleBegins(s.NextDue)
 }
 

@@ -142,6 +142,8 @@ func TestRescheduledCycles(t *testing.T) {
 		{"not moved", 2, nil, []time.Time{jan, date(2027, time.February, 28), date(2028, time.January, 31)}},
 		{"the first of a cycle", 2, commands{move(mar, feb10)}, []time.Time{feb10, mar10, date(2028, time.February, 10)}},
 		{"the first of a cycle, alone", 2, commands{moveAlone(mar, feb10)}, []time.Time{feb10, date(2027, time.February, 28), date(2028, time.January, 31)}},
+		{"the first of a cycle, alone, and a pause that it outlasts", 2, commands{moveAlone(mar, feb10), pause(mar), resume(mar)},
+			[]time.Time{feb10, date(2027, time.February, 28), date(2028, time.January, 31)}},
 		{"the first of a cycle, alone and then with the anchor", 2, commands{moveAlone(mar, feb5), move(mar, feb10)}, []time.Time{feb10, mar10, date(2028, time.February, 10)}},
 		{"the first of a cycle, earlier", 2, commands{move(mar, jan10)}, []time.Time{jan10, feb10, date(2028, time.January, 10)}},
 		{"the first of a cycle, earlier, alone and then with the anchor", 2, commands{moveAlone(mar, feb5), move(mar, jan10)}, []time.Time{jan10, feb10, date(2028, time.January, 10)}},
