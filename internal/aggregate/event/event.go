@@ -59,10 +59,11 @@ func ParsePosition(s string) (Position, error) {
 	c, p, ok := strings.Cut(s, "-")
 	commit, err1 := strconv.ParseUint(c, 10, 64)
 	prepare, err2 := strconv.ParseUint(p, 10, 64)
-	if !ok || err1 != nil || err2 != nil {
+	read := Position{Commit: commit, Prepare: prepare}
+	if !ok || err1 != nil || err2 != nil || read.String() != s {
 		return Position{}, fmt.Errorf("%w: position %q", ErrInvalidArgument, s)
 	}
-	return Position{Commit: commit, Prepare: prepare}, nil
+	return read, nil
 }
 
 // Raw is an event as it is stored.
