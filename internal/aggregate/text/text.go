@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxID is the longest id: with it every stream's name stays within the log's limit.
@@ -29,13 +30,14 @@ func ValidID(s string) bool {
 func HasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // ValidURL reports whether s is an absolute http or https address that can be sent to as it stands: with a host,
-// without user and password, fragment, spaces and control characters.
+// without user and password, fragment, spaces and control characters. The zone of an IPv6 address, which means
+// something on one machine only, is refused as well.
 func ValidURL(s string) bool {
-	if HasControl(s) || strings.ContainsFunc(s, unicode.IsSpace) {
+	if !utf8.ValidString(s) || HasControl(s) || strings.ContainsFunc(s, unicode.IsSpace) {
 		return false
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.User != nil || strings.Contains(s, "#") {
+	if err != nil || u.Hostname() == "" || strings.Contains(u.Hostname(), "%") || u.User != nil || strings.Contains(s, "#") {
 		return false
 	}
 	if strings.HasSuffix(u.Host, ":") {

@@ -66,6 +66,7 @@ func TestValidURL(t *testing.T) {
 		"https://shop.example/\r\nX: y":       false,
 		"https://shop.example/%zz":            false,
 		"https://sh op.example/":              false,
+		"http://[fe80::1%25eth0]/":            false, "http://[::%25\xfe]": false, "https://x.example/\xff": false,
 	} {
 		if got := text.ValidURL(s); got != want {
 			t.Errorf("%q: got %v, want %v", s, got, want)
