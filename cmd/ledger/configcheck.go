@@ -61,6 +61,7 @@ func configPrintCommand() *cobra.Command {
 			if err := cfg.check(); err != nil {
 				return err
 			}
+			cfg = cfg.withDefaults() // the flags look into cfg
 			return printSettings(cmd.OutOrStdout(), settingsOf(cmd), asJSON)
 		},
 	}

@@ -154,6 +154,9 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
 	}
+	if got, want := printed(t, "--http=")["http"], [2]string{"127.0.0.1:8080", "--http"}; got != want {
+		t.Errorf("an empty http is printed as %q, want the default that it means: %q", got, want)
+	}
 	code, out, _ := inMemory("config", "check")
 	if code != 0 || !strings.Contains(out, file+", line 2") || !strings.Contains(out, "LEDGER_ADMIN_FILE") {
 		t.Errorf("exit %d, stdout %q; want 0 and where the settings came from", code, out)
