@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,6 +77,7 @@ func (w *world) check() {
 		return // a world that is not at rest would break more than it shows
 	}
 	ctx := context.Background()
+	w.still = true
 	before, err := invariant.Take(ctx, w.remains())
 	w.ok(err)
 	for range 2 {
@@ -162,8 +164,7 @@ func (w *world) abandon() {
 	w.healing, w.abandoned = true, true
 	w.kill(w.current())
 	for range 1000 {
-		calls := w.scheduler.settle()
-		for _, c := range calls {
+		for _, c := range slices.Clone(w.scheduler.settle()) {
 			w.scheduler.release(c, errCrashed)
 		}
 		w.callersWait.Broadcast()

@@ -23,6 +23,8 @@ import (
 const (
 	// mostSteps is how many steps a world may take. One that takes more goes round in circles.
 	mostSteps = 60_000
+	// mostActs is how often gateways do something by themselves: each makes work, during which no time passes.
+	mostActs = 40
 	// faulty is how long things go wrong at most, in the world's time.
 	faulty = 60 * 24 * time.Hour
 	// peace is how long a healed world has to come to rest: the longest schedule, that of notifications, is over then.
@@ -57,6 +59,7 @@ type world struct {
 
 	runs      []*ledger // the last one is the one that runs
 	healing   bool
+	still     bool // time does not pass: nothing new becomes due
 	abandoned bool // the world is over: nobody waits any more
 	steps     int
 	restart   int              // the step at which the next run begins
@@ -65,6 +68,7 @@ type world struct {
 	held      map[*waiting]int // until which step a call is held up
 	blocks    int
 	crashes   int
+	acts      int
 	calls     int // that went through the ledger's doors before the world healed
 	faulted   int // faults that were drawn
 	letters   int
@@ -240,7 +244,9 @@ func (w *world) step(faulty func(calls []*waiting) bool) []*waiting {
 			return nil
 		}
 	}
-	w.clocks.set(w.clock.Now().Add(time.Duration(1+w.choices.IntN(20))*time.Millisecond), w.clocks.wrong)
+	if !w.still {
+		w.clocks.set(w.clock.Now().Add(time.Duration(1+w.choices.IntN(20))*time.Millisecond), w.clocks.wrong)
+	}
 	w.release(w.pick(calls))
 	return calls
 }
@@ -411,7 +417,8 @@ func (w *world) faultyStep(calls []*waiting) bool {
 		w.trace.say("%s cannot be reached", n)
 	case f.Float64() < w.mix.Jump && w.plan.allows(w):
 		w.jump()
-	case f.Float64() < w.mix.Act:
+	case f.Float64() < w.mix.Act && w.acts < mostActs:
+		w.acts++
 		w.act()
 	case f.Float64() < w.mix.HangUp && w.plan.allows(w):
 		w.hangUp()
