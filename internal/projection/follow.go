@@ -23,6 +23,8 @@ const (
 	applyTries = 5
 	// firstPause is the pause before the second try; it doubles.
 	firstPause = 20 * time.Millisecond
+	// longestPause is the longest one, while the disk is full.
+	longestPause = time.Second
 )
 
 // Follower keeps one projection up to date: it follows the log from its cursor and writes the projection's rows and
@@ -207,10 +209,11 @@ func (f *Follower) leave(ctx context.Context) error {
 }
 
 // commit applies a batch in one transaction, again if need be. Events before one that cannot be applied are kept, so
-// that a stopped projection stands exactly before the event that its error names.
+// that a stopped projection stands exactly before the event that its error names. A full disk says nothing about an
+// event: it is waited for, however long it takes until there is room.
 func (f *Follower) commit(ctx context.Context, batch []message) error {
 	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.Multiplier, pauses.RandomizationFactor = firstPause, 2, 0
+	pauses.InitialInterval, pauses.MaxInterval, pauses.Multiplier, pauses.RandomizationFactor = firstPause, longestPause, 2, 0
 	for tries := 1; ; tries++ {
 		err := f.apply(ctx, batch)
 		if err == nil {
@@ -223,6 +226,9 @@ func (f *Follower) commit(ctx context.Context, batch []message) error {
 			}
 			batch, tries = batch[bad.index:], 0
 			continue
+		}
+		if errors.Is(err, event.ErrStoreFull) {
+			tries = 0
 		}
 		if tries == applyTries || errors.Is(err, ErrFenced) || errors.Is(err, event.ErrUnknownKind) {
 			return fmt.Errorf("projection %s: %w", f.p.Name, err)

@@ -360,6 +360,61 @@ func TestFollowerTriesAgain(t *testing.T) {
 	}
 }
 
+// A full disk says nothing about the event, and everything that reads the log would stop with it: the ledger would end
+// while it could still say what is wrong.
+func TestFollowerWaitsForRoomOnTheDisk(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]func(w *followed, p *projection.Projection, full func() error) projection.Store{
+		"at the commit": func(w *followed, _ *projection.Projection, full func() error) projection.Store {
+			return fullStore{w.store, full}
+		},
+		"at an event": func(w *followed, p *projection.Projection, full func() error) projection.Store {
+			apply := p.Apply
+			p.Apply = func(tx projection.Tx, known time.Time, e event.Recorded) error {
+				return errors.Join(apply(tx, known, e), full())
+			}
+			return w.store
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newFollowed(t)
+			w.append("note-a", 1)
+			head := w.append("note-a", 2)
+			p, left := notes(1), 0
+			store := fails(w, &p, func() error {
+				if left--; left < 0 {
+					return nil
+				}
+				return fmt.Errorf("insert: %w", event.ErrStoreFull)
+			})
+			f := projection.NewFollower(w.log, store, p)
+			if err := f.Prepare(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			left = 6 // which is too often for anything else
+			stop := w.run(f)
+			w.waitFor(f, head)
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"note-a@0 1", "note-a@1 2"}, w.rows()); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// fullStore commits nothing as long as its disk is full.
+type fullStore struct {
+	projection.Store
+	full func() error
+}
+
+func (s fullStore) Update(ctx context.Context, f func(projection.Tx) error) error {
+	return s.Store.Update(ctx, func(tx projection.Tx) error { return errors.Join(f(tx), s.full()) })
+}
+
 func TestFollowerIsFenced(t *testing.T) {
 	t.Parallel()
 	w := newFollowed(t)
