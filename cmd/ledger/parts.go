@@ -123,6 +123,7 @@ func loopback() []netip.Prefix {
 func (s *service) newSender() *ipn.Sender {
 	return ipn.NewSender(ipn.Config{
 		Store: s.work, Source: s.source(), Deliveries: s.deliveries, Clock: s.clock, Logger: s.logger, AllowPrivate: loopback(),
+		Transport: s.points.receivers(),
 	})
 }
 

@@ -178,9 +178,10 @@ func variables(cmd *cobra.Command) (names []string) {
 // serviceLink are the variables that Kubernetes gives to every container for a service named ledger, or ledger-….
 var serviceLink = regexp.MustCompile(`^LEDGER_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_.+)?)$`)
 
-// foreign reports whether a variable that begins like ours belongs to somebody else: to Kubernetes, or to our tests.
+// foreign reports whether a variable that begins like ours is no setting: it is for Kubernetes, for our tests, or for
+// the fail points of a build that has some.
 func foreign(name string) bool {
-	return strings.HasPrefix(name, "LEDGER_TEST_") || serviceLink.MatchString(name)
+	return strings.HasPrefix(name, "LEDGER_TEST_") || name == failPointVariable || serviceLink.MatchString(name)
 }
 
 func unknownKey(where, name string, known []string) error {

@@ -9,8 +9,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is what the build says of itself: a release's tag, or the commit it was built from.
-func version() string {
+// version is what the build says of itself: a release's tag, or the commit it was built from; and whether it has fail
+// points.
+func version() string { return failPoints{}.version(built()) }
+
+func built() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -45,7 +45,7 @@ type service struct {
 
 	log   event.Log
 	work  *work.Work
-	views *db.DB
+	views projection.Spared
 
 	subscriptions *aggregate.Runner[subscription.State]
 	merchants     *aggregate.Runner[merchant.State]
@@ -68,6 +68,7 @@ type service struct {
 	rpc       *rpc.Server
 
 	grpc, http, admin, sandboxListener net.Listener
+	points                             failPoints
 	closers                            []func() error // called last to first
 }
 
@@ -79,6 +80,9 @@ func open(ctx context.Context, cfg config, log *slog.Logger) (_ *service, err er
 			s.close()
 		}
 	}()
+	if s.points, err = openFailPoints(); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context) error{
 		s.openStores, s.openClock, s.listen, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
 	} {
@@ -127,17 +131,20 @@ func (s *service) openStores(context.Context) error {
 	if err != nil {
 		return storeError(err)
 	}
-	s.log = log
+	s.log = s.points.log(log)
 	s.onClose(log.Close)
 	if s.work, err = work.Open(workFile); err != nil {
 		return storeError(err)
 	}
+	s.work.Store = s.points.work(s.work.Store)
 	s.onClose(s.work.Close)
 	// The views can be built anew from the log, so they need not wait for the disk.
-	if s.views, err = db.Open(viewsFile, db.Options{Synchronous: "NORMAL", Version: viewsVersion}); err != nil {
+	views, err := db.Open(viewsFile, db.Options{Synchronous: "NORMAL", Version: viewsVersion})
+	if err != nil {
 		return storeError(err)
 	}
-	s.onClose(s.views.Close)
+	s.views = s.points.views(views)
+	s.onClose(views.Close)
 	return nil
 }
 
@@ -187,6 +194,9 @@ func (s *service) listen(context.Context) error {
 func (s *service) openGateways(context.Context) (err error) {
 	s.gateways = map[string]gateway.Gateway{
 		"sandbox": sandbox.New(sandbox.Config{URL: s.sandboxURL, Timeout: s.cfg.GatewayTimeout}),
+	}
+	for name, gw := range s.gateways {
+		s.gateways[name] = s.points.gateway(gw)
 	}
 	s.sandbox, err = sandbox.NewServer(sandbox.ServerConfig{
 		Dir: filepath.Join(s.cfg.DataDir, "sandbox"), Clock: s.clock, Logger: s.logger,
