@@ -1,5 +1,6 @@
 # make help lists what can be made.
 BUF := go tool -modfile=tools/buf.mod buf
+KILLS ?= 1000
 .DEFAULT_GOAL := help
 
 help:      ## list the targets
@@ -13,6 +14,10 @@ test:      ## all tests; needs nothing but Go
 	go test ./...
 race:      ## all tests under the race detector
 	go test -race ./...
+kill:      ## the crash harness: KILLS=1000 times kill -9 and all else that can happen to a process; SEED repeats a run
+	@mkdir -p bin && rm -f bin/kill.txt
+	@LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_SEED=$(SEED) LEDGER_TEST_FIGURES=$(CURDIR)/bin/kill.txt \
+	  go test -count=1 -v -timeout 0 -run '^TestKill$$' ./cmd/ledger; status=$$?; cat bin/kill.txt; exit $$status
 gen:       ## generate Go, the REST API's description and the list of errors
 	$(BUF) format -w api/proto
 	rm -rf bin/openapi
@@ -26,4 +31,4 @@ lint:      ## vet, staticcheck, buf lint and buf format
 	$(BUF) format -d --exit-code api/proto
 bench:     ## the benchmarks, each figure beside the limit that it is measured against
 	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./internal/projection ./cmd/ledger
-.PHONY: help run demo test race gen lint bench
+.PHONY: help run demo test race kill gen lint bench

@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+	"ledger.internal/ledger/internal/sim/invariant"
 )
 
 // boughtPerKill bounds how many subscriptions one driver starts, so that days do not get ever fuller.
@@ -23,7 +27,7 @@ type driver struct {
 	random *rand.Rand
 	bought []*bought
 	sent   int
-	acked  []acked
+	acked  []invariant.Ack
 	// how often a command had to be repeated, how many of these had been done the first time, and refusals
 	repeated, replayed, refused int
 }
@@ -34,14 +38,7 @@ type bought struct {
 	order int64 // of its first payment; 0 while that is not known
 }
 
-// acked is a command that the ledger said was done.
-type acked struct {
-	request, subscription string
-	revision              int64
-	position              string
-	waited                bool // then revision and position may be a later event's
-	replayed              bool
-}
+func (b *bought) stream() string { return subscription.Stream(killMerchant, b.id) }
 
 func (s *siege) drive() {
 	n := len(s.drivers)
@@ -77,19 +74,33 @@ func (d *driver) act() {
 	if b.order == 0 {
 		d.look(b)
 	}
-	switch d.random.IntN(6) {
-	case 0, 1:
+	switch d.random.IntN(16) {
+	case 0, 1, 2, 3:
 		d.rebill(b)
-	case 2, 3, 4:
+	case 4, 5, 6, 7, 8, 9:
 		d.refund(b)
+	case 10:
+		d.pause(b)
+	case 11:
+		d.resume(b)
+	case 12:
+		d.reschedule(b)
+	case 13:
+		d.replaceMethod(b)
+	case 14:
+		d.changeTerms(b)
 	default:
 		d.cancel(b)
 	}
 }
 
+// client speaks gRPC for one half of the drivers, and REST for the other.
 func (d *driver) client() ledgerv1.SubscriptionServiceClient {
-	conn, _ := d.current()
-	return ledgerv1.NewSubscriptionServiceClient(conn)
+	to, _ := d.current()
+	if d.n%2 == 0 {
+		return ledgerv1.NewSubscriptionServiceClient(to.grpc)
+	}
+	return ledgerv1.NewSubscriptionServiceClient(to.rest)
 }
 
 // request is a new request id.
@@ -109,7 +120,7 @@ func (d *driver) wait() *durationpb.Duration {
 func (d *driver) buy() {
 	b := &bought{id: fmt.Sprintf("s%d_%d", d.n, len(d.bought))}
 	start := &ledgerv1.StartRequest{
-		SubscriptionId: b.id, ConnectionId: "main", PaymentMethodToken: d.token(),
+		SubscriptionId: b.id, ConnectionId: killConnection, PaymentMethodToken: d.token(),
 		Buyer: &ledgerv1.Buyer{Id: b.id, FirstName: "Ada", Email: "ada@example.com"},
 		Terms: &ledgerv1.Terms{ProductId: "p1", ProductName: "Course", PricePoint: 1,
 			Kind: ledgerv1.PriceKind_PRICE_KIND_ONE_TIME, Regular: &ledgerv1.Amounts{Base: demoMoney("USD", 4700)}},
@@ -145,12 +156,13 @@ func (d *driver) token() string {
 	return tokens[d.random.IntN(len(tokens))]
 }
 
-// look learns the order of the first payment.
+// look learns the order of the first payment, and looks through the list on the way.
 func (d *driver) look(b *bought) {
 	ctx, cancel := context.WithTimeout(d.ctx, 5*time.Second)
 	defer cancel()
 	d.calls.RLock()
 	defer d.calls.RUnlock()
+	_, _ = d.client().ListSubscriptions(ctx, &ledgerv1.ListSubscriptionsRequest{MerchantId: killMerchant})
 	s, err := d.client().GetSubscription(ctx, &ledgerv1.GetSubscriptionRequest{MerchantId: killMerchant, SubscriptionId: b.id})
 	if err == nil { // else it is learnt another time
 		b.order = s.GetFirstOrderId()
@@ -167,6 +179,7 @@ func (d *driver) refund(b *bought) {
 	if d.random.IntN(2) == 0 {
 		r.Amount = demoMoney("USD", int64(1+d.random.IntN(60)))
 	}
+	r.AlsoCancel = d.random.IntN(8) == 0
 	d.send(r.RequestId, b.id, r.Wait != nil, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().Refund(ctx, r) })
 }
 
@@ -178,17 +191,62 @@ func (d *driver) cancel(b *bought) {
 	d.send(r.RequestId, b.id, false, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().Cancel(ctx, r) })
 }
 
+func (d *driver) pause(b *bought) {
+	r := &ledgerv1.PauseRequest{MerchantId: killMerchant, RequestId: d.request(), SubscriptionId: b.id, Reason: "holiday"}
+	d.send(r.RequestId, b.id, false, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().Pause(ctx, r) })
+}
+
+func (d *driver) resume(b *bought) {
+	r := &ledgerv1.ResumeRequest{MerchantId: killMerchant, RequestId: d.request(), SubscriptionId: b.id, Wait: d.wait()}
+	d.send(r.RequestId, b.id, r.Wait != nil, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().Resume(ctx, r) })
+}
+
+// reschedule moves the next payment to a day that lies ahead on either clock.
+func (d *driver) reschedule(b *bought) {
+	r := &ledgerv1.RescheduleRequest{
+		MerchantId: killMerchant, RequestId: d.request(), SubscriptionId: b.id, KeepAnchor: d.random.IntN(2) == 0,
+		NextDueAt: timestamppb.New(d.now().Add(time.Duration(1+d.random.IntN(20*24)) * time.Hour)),
+	}
+	d.send(r.RequestId, b.id, false, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().Reschedule(ctx, r) })
+}
+
+func (d *driver) replaceMethod(b *bought) {
+	r := &ledgerv1.ReplacePaymentMethodRequest{
+		MerchantId: killMerchant, RequestId: d.request(), SubscriptionId: b.id, Wait: d.wait(),
+		// Storing a method is one call with one answer: one that is cut off would be cut off for ever.
+		PaymentMethodToken: []string{"tok_ok", "tok_ok-soft-ok", "tok_ok-500_charged-ok"}[d.random.IntN(3)],
+	}
+	d.send(r.RequestId, b.id, r.Wait != nil, func(ctx context.Context) (*ledgerv1.CommandResponse, error) {
+		return d.client().ReplacePaymentMethod(ctx, r)
+	})
+}
+
+func (d *driver) changeTerms(b *bought) {
+	r := &ledgerv1.ChangeTermsRequest{
+		MerchantId: killMerchant, RequestId: d.request(), SubscriptionId: b.id, ConsentReference: "mail",
+		Amounts: &ledgerv1.Amounts{Base: demoMoney("USD", int64(4000+d.random.IntN(1000)))},
+	}
+	d.send(r.RequestId, b.id, false, func(ctx context.Context) (*ledgerv1.CommandResponse, error) { return d.client().ChangeTerms(ctx, r) })
+}
+
 // send repeats a command until it is done or refused.
-func (d *driver) send(request, subscription string, waited bool, call func(context.Context) (*ledgerv1.CommandResponse, error)) *ledgerv1.CommandResponse {
+func (d *driver) send(request, id string, waited bool, call func(context.Context) (*ledgerv1.CommandResponse, error)) *ledgerv1.CommandResponse {
 	for tries := 0; d.ctx.Err() == nil; tries++ {
 		_, launched := d.current()
 		a, err := d.once(call)
 		switch status.Code(err) {
 		case codes.OK:
-			d.note(acked{request: request, subscription: subscription, revision: a.Subscription.Revision, position: a.Position,
-				waited: waited, replayed: a.Replayed}, tries)
+			d.heard(func(a *callers) *int { return &a.done })
+			d.note(invariant.Ack{
+				Stream: subscription.Stream(killMerchant, id), RequestID: request,
+				Revision: a.Subscription.Revision, Position: a.Position, Waited: waited, Replayed: a.Replayed,
+			}, tries)
 			return a
 		case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.ResourceExhausted:
+			d.heard(func(a *callers) *int { return &a.failed })
+			if strings.Contains(err.Error(), "disk is full") {
+				d.heard(func(a *callers) *int { return &a.full })
+			}
 			select {
 			case <-launched:
 			case <-time.After(50 * time.Millisecond): // it may be the same ledger that is there again
@@ -198,7 +256,7 @@ func (d *driver) send(request, subscription string, waited bool, call func(conte
 			d.refused++ // the acts are drawn without looking whether they make sense
 			return nil
 		default:
-			d.t.Errorf("%s on %s: %v", request, subscription, err)
+			d.violated("%s on %s is answered with %v", request, id, err)
 			return nil
 		}
 	}
@@ -213,10 +271,10 @@ func (d *driver) once(call func(context.Context) (*ledgerv1.CommandResponse, err
 	return call(ctx)
 }
 
-func (d *driver) note(a acked, tries int) {
+func (d *driver) note(a invariant.Ack, tries int) {
 	d.acked = append(d.acked, a)
 	d.repeated += tries
-	if a.replayed {
+	if a.Replayed {
 		d.replayed++
 	}
 }

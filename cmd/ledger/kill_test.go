@@ -1,76 +1,160 @@
 package main
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 )
 
-const (
-	killMerchant = "acme"
-	killDrivers  = 8
-)
-
-// TestKill ends the ledger with SIGKILL again and again while callers use it, and lets each next one go on from what
-// lies in the data directory. The gateway is a process of its own that is not killed, so its book is the truth about
-// the money; the merchant's receiver is the truth about what was told.
+// TestKill is the crash harness. It ends the ledger with SIGKILL again and again while callers use it over gRPC and
+// REST, and lets each next one go on from what lies in the data directory. The gateway and the merchant's receiver are
+// processes of their own that are not killed: the gateway's book is the truth about the money, the receiver is the truth
+// about what was told, and what the callers were answered is what was promised. When everything has come to rest, what
+// was promised is compared with what is there.
 //
-// The first half runs on the machine's clock. The second half runs on a manual one that is moved by days, so that
-// rebills, dunning and look-ups happen and are killed too. LEDGER_TEST_KILLS sets how many kills there are,
-// LEDGER_TEST_SEED what is drawn; when exactly a signal meets the process is not drawn, so a seed repeats a run only
-// roughly.
+// The ledger is ended at a random moment, before it is ready, or at a fail point: before or after a call of one of its
+// neighbours, in a build that has them (failpoint_on.go). It is stopped with SIGSTOP for a while, finds its disk full,
+// and has no file descriptors left.
+//
+//	LEDGER_TEST_KILLS    how many kills there are; 20 if it is not set, and 100 or more have to reach every fail point
+//	LEDGER_TEST_SEED     what is drawn; when exactly a signal meets the process is not, so that a seed repeats a run
+//	                     only roughly
+//	LEDGER_TEST_FIGURES  a file for the line of figures that a run ends with
+//
+// The stores are SQLite files. PostgreSQL, and two ledgers beside each other, will be further ways to launch
+// (siege.launch); everything else here does not know which it is.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes for half a minute")
 	}
 	t.Parallel()
 	kills := int(environment(t, "LEDGER_TEST_KILLS", 20))
-	seed := environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano()))
-	t.Logf("LEDGER_TEST_KILLS=%d LEDGER_TEST_SEED=%d", kills, seed)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(kills)*1500*time.Millisecond)
-	defer cancel()
+	h := &harness{
+		seed: environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano())), thorough: kills >= 100,
+		began: time.Now(), reached: map[string]int{}, figures: map[string]int{},
+	}
+	t.Logf("LEDGER_TEST_KILLS=%d LEDGER_TEST_SEED=%d", kills, h.seed)
+	dir := t.TempDir()
+	h.release, h.withFailPoints = buildLedger(t, dir, "ledger"), buildLedger(t, dir, "ledger-failpoint", "failpoint")
+	h.spots = failSpots(rand.New(rand.NewPCG(h.seed, 1)))
+	h.killAll(t, kills)
+	t.Run("disk full", h.fillDisk)
+	t.Run("no descriptors", h.takeDescriptors)
+	if h.thorough {
+		h.checkReached(t)
+	}
+	h.tell(t)
+}
 
-	s := newSiege(ctx, t, seed)
-	s.most = 10 + kills*boughtPerKill
+// harness is one run: one world after another, each with a ledger that is besieged, and what came of it.
+type harness struct {
+	seed                    uint64
+	thorough                bool   // long enough to reach everything
+	release, withFailPoints string // the two builds of the program
+	spots                   []failSpot
+	began                   time.Time
+
+	reached map[string]int // how often each fail point was
+
+	mu      sync.Mutex
+	figures map[string]int
+}
+
+// What a run counts.
+const (
+	atRandom, beforeReady, atFailPoint = "kills at random", "kills before ready", "kills at fail points"
+	stops, disks, descriptors          = "stops", "full disks", "times without descriptors"
+	acks, repetitions                  = "commands acknowledged", "repetitions"
+	charges, notifications, violations = "charges", "notifications", "violations"
+)
+
+// perRound is how many kills one world lives through: callers keep on buying, and a world that gets ever larger gets
+// ever slower.
+const perRound = 200
+
+// killAll kills in as many worlds as it takes. The first two fifths of a round run on the machine's clock. The rest
+// runs on a manual one that is moved by days, so that rebills, dunning and look-ups happen and are killed too.
+func (h *harness) killAll(t *testing.T, kills int) {
+	long := kills > perRound
+	for round := 0; kills > 0 && t.Context().Err() == nil; round++ {
+		n := min(kills, perRound)
+		kills -= n
+		t.Run(fmt.Sprintf("round %d", round+1), func(t *testing.T) {
+			s := h.newSiege(t, uint64(round), 3*time.Minute+time.Duration(n)*3*time.Second, t.TempDir())
+			s.most, s.long = 10+n*boughtPerKill, long
+			s.begin(killDrivers)
+			s.killAtRandom()
+			for s.kills < n {
+				s.manual = s.kills >= n*2/5
+				s.cycle()
+			}
+			s.manual = true
+			s.end()
+			t.Logf("so far: %s", h.line())
+		})
+	}
+}
+
+// begin launches the first ledger of a world and has callers use it.
+func (s *siege) begin(drivers int) {
+	s.t.Helper()
 	s.launch()
 	s.settleIn()
-	for range killDrivers {
+	for range drivers {
 		s.drive()
 	}
-	for i := range kills {
-		s.kill(i)
-		s.manual = i >= kills/2
-		s.launch()
-		if s.manual {
-			s.passDays()
-		}
-	}
-	s.kill(-1)
-	s.manual = true
+}
+
+// end launches the last one, lets everything come to rest, and checks what was promised.
+func (s *siege) end() {
+	s.t.Helper()
 	s.launch()
 	s.stopDriving()
 	s.comeToRest()
 	s.shutDown()
 	s.check()
+}
+
+// add adds to one of the run's figures.
+func (h *harness) add(figure string, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.figures[figure] += n
+}
+
+// line is the run's figures.
+func (h *harness) line() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f := h.figures
+	return fmt.Sprintf("kills %d (random %d, fail points %d of %d kinds, before ready %d), stops %d, disk full %d, descriptors %d; "+
+		"commands acked %d, repeated %d; charges %d; notifications %d; %d violations; %.0f s; seed %d",
+		f[atRandom]+f[atFailPoint]+f[beforeReady], f[atRandom], f[atFailPoint], len(h.reached), f[beforeReady], f[stops], f[disks], f[descriptors],
+		f[acks], f[repetitions], f[charges], f[notifications], f[violations], time.Since(h.began).Seconds(), h.seed)
+}
+
+// tell says what the run came to.
+func (h *harness) tell(t *testing.T) {
+	t.Helper()
+	for _, spot := range slices.Sorted(maps.Keys(h.reached)) {
+		t.Logf("%3d times at %s", h.reached[spot], spot)
+	}
+	line := h.line()
+	if t.Failed() && h.figures[violations] == 0 {
+		line += "; it did not come to its end"
+	}
+	t.Log(line)
+	if file := os.Getenv("LEDGER_TEST_FIGURES"); file != "" {
+		if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // environment reads a number that a run may be given.
@@ -87,69 +171,11 @@ func environment(t *testing.T, name string, without uint64) uint64 {
 	return n
 }
 
-// siege is a ledger that is killed again and again, and everybody around it.
-type siege struct {
-	t       *testing.T
-	ctx     context.Context
-	random  *rand.Rand // of the killing; each driver has its own
-	seed    uint64
-	program string
-	dir     string
-	logged  *os.File // what all ledgers log
-
-	sandbox  string
-	receiver *receiver
-	manual   bool // which clock the next ledger has
-	ledger   *exec.Cmd
-
-	calls sync.RWMutex // read-held by calls; days pass when nobody calls
-
-	mu       sync.Mutex
-	conn     *grpc.ClientConn // to the ledger that runs now, or to the last one
-	launches int
-	launched chan struct{} // closed and replaced at each launch
-
-	most    int // subscriptions that one driver starts
-	drivers []*driver
-	driving sync.WaitGroup
-	stop    chan struct{}
-}
-
-func newSiege(ctx context.Context, t *testing.T, seed uint64) *siege {
-	t.Helper()
-	s := &siege{
-		t: t, ctx: ctx, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(),
-		launched: make(chan struct{}), stop: make(chan struct{}),
-	}
-	s.program = filepath.Join(s.dir, "ledger")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", s.program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	var err error
-	s.logged, err = os.Create(filepath.Join(s.dir, "log"))
-	s.ok(err)
-	t.Cleanup(func() {
-		s.logged.Close()
-		if t.Failed() {
-			s.tellLog()
-		}
-	})
-	s.receiver, err = newReceiver("")
-	s.ok(err)
-	t.Cleanup(s.receiver.close)
-	_, line := s.start("sandbox", "--http=127.0.0.1:0", "--data-dir="+filepath.Join(s.dir, "gateway"))
-	s.sandbox = regexp.MustCompile(`http://\S+\d`).FindString(s.firstLine(line))
-	return s
-}
-
-// tellLog shows the end of what the ledgers logged.
-func (s *siege) tellLog() {
-	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	if err != nil {
-		s.t.Log(err)
-	}
-	const most = 4000
-	s.t.Logf("the ledgers logged, at the end:\n%s", text[max(0, len(text)-most):])
+// violated says that a promise was broken.
+func (s *siege) violated(format string, args ...any) {
+	s.t.Helper()
+	s.add(violations, 1)
+	s.t.Errorf(format, args...)
 }
 
 func (s *siege) ok(err error) {
@@ -157,189 +183,4 @@ func (s *siege) ok(err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-}
-
-// start runs the program until the test ends at the latest. Its first line comes on the channel; an empty one if it
-// ended without.
-func (s *siege) start(args ...string) (*exec.Cmd, <-chan string) {
-	s.t.Helper()
-	cmd := exec.Command(s.program, args...)
-	cmd.Env = []string{"HOME=" + s.dir, "TMPDIR=" + s.dir}
-	cmd.Stderr = s.logged
-	out, err := cmd.StdoutPipe()
-	s.ok(err)
-	s.ok(cmd.Start())
-	s.t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	line := make(chan string, 1)
-	go func() {
-		r := bufio.NewReader(out)
-		text, _ := r.ReadString('\n') // without one it was killed first
-		line <- text
-		_, _ = io.Copy(io.Discard, r)
-	}()
-	return cmd, line
-}
-
-func (s *siege) firstLine(line <-chan string) string {
-	s.t.Helper()
-	select {
-	case text := <-line:
-		if text == "" {
-			s.t.Fatal("a process ended without a word")
-		}
-		return text
-	case <-s.ctx.Done():
-		s.t.Fatal("a process did not say where it listens")
-	}
-	return ""
-}
-
-// launch runs a ledger on the data directory. Every fifth one, or so, is killed before it is ready.
-func (s *siege) launch() {
-	s.t.Helper()
-	clock := "wall"
-	if s.manual {
-		clock = "manual"
-	}
-	args := []string{"serve", "--clock=" + clock, "--data-dir=" + filepath.Join(s.dir, "data"), "--gateway-timeout=5s",
-		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0"}
-	for s.launches > 0 && s.random.IntN(5) == 0 {
-		s.ledger, _ = s.start(args...)
-		s.killAfter(s.between(0, 60))
-	}
-	cmd, line := s.start(args...)
-	address := regexp.MustCompile(`gRPC (\S+),`).FindStringSubmatch(s.firstLine(line))
-	conn, err := grpc.NewClient(address[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
-	s.ok(err)
-	s.t.Cleanup(func() { conn.Close() })
-	s.ledger = cmd
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conn = conn
-	s.launches++
-	close(s.launched)
-	s.launched = make(chan struct{})
-}
-
-// current is the connection to the ledger that was launched last, and a channel that is closed by the next launch.
-func (s *siege) current() (*grpc.ClientConn, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conn, s.launched
-}
-
-// between draws a pause of from to to milliseconds.
-func (s *siege) between(from, to int) time.Duration {
-	return time.Duration(from+s.random.IntN(to-from)) * time.Millisecond
-}
-
-// kill ends the ledger after a while.
-func (s *siege) kill(i int) {
-	s.t.Helper()
-	after := s.between(50, 900)
-	s.killAfter(after)
-	s.t.Logf("kill %d after %v", i+1, after)
-}
-
-func (s *siege) killAfter(d time.Duration) {
-	s.t.Helper()
-	select {
-	case <-time.After(d):
-	case <-s.ctx.Done():
-		s.t.Fatal("out of time")
-	}
-	s.ok(s.ledger.Process.Signal(syscall.SIGKILL))
-	var killed *exec.ExitError
-	if err := s.ledger.Wait(); !errors.As(err, &killed) || killed.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		s.t.Fatalf("the ledger ended by itself: %v", err)
-	}
-}
-
-// settleIn makes the merchant, his connection and his endpoint.
-func (s *siege) settleIn() {
-	s.t.Helper()
-	conn, _ := s.current()
-	_, err := ledgerv1.NewMerchantServiceClient(conn).CreateMerchant(s.ctx, &ledgerv1.CreateMerchantRequest{
-		RequestId: "m", MerchantId: killMerchant, Name: "Acme",
-	})
-	s.ok(err)
-	_, err = ledgerv1.NewConnectionServiceClient(conn).CreateConnection(s.ctx, &ledgerv1.CreateConnectionRequest{
-		RequestId: "c", MerchantId: killMerchant, ConnectionId: "main", Gateway: "sandbox", Url: s.sandbox,
-	})
-	s.ok(err)
-	e, err := ledgerv1.NewEndpointServiceClient(conn).CreateEndpoint(s.ctx, &ledgerv1.CreateEndpointRequest{
-		RequestId: "e", MerchantId: killMerchant, EndpointId: "shop",
-		Settings: &ledgerv1.EndpointSettings{Url: s.receiver.url(killMerchant), SecretKey: "shared-" + killMerchant},
-	})
-	s.ok(err)
-	s.receiver.expect(killMerchant, e.Endpoint.SigningSecret)
-}
-
-// passDays begins to move the manual clock, while nobody calls; the next kill may come in the middle of it.
-func (s *siege) passDays() {
-	conn, _ := s.current()
-	by := time.Duration(1+s.random.IntN(72)) * time.Hour
-	s.driving.Go(func() {
-		s.calls.Lock()
-		defer s.calls.Unlock()
-		_, _ = ledgerv1.NewOperationServiceClient(conn).AdvanceClock(s.ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(by)})
-	})
-}
-
-// comeToRest lets time pass until nothing is in doubt, parked or waiting to be told.
-func (s *siege) comeToRest() {
-	s.t.Helper()
-	conn, _ := s.current()
-	operations := ledgerv1.NewOperationServiceClient(conn)
-	var left string
-	for range 8 {
-		_, err := operations.AdvanceClock(s.ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(2 * time.Hour)})
-		s.ok(err)
-		doubt, err := operations.ListInDoubt(s.ctx, &ledgerv1.ListInDoubtRequest{})
-		s.ok(err)
-		parked, err := operations.ListParked(s.ctx, &ledgerv1.ListParkedRequest{})
-		s.ok(err)
-		waiting, err := ledgerv1.NewEndpointServiceClient(conn).ListDeliveries(s.ctx, &ledgerv1.ListDeliveriesRequest{
-			MerchantId: killMerchant, States: []string{"pending", "sending"},
-		})
-		s.ok(err)
-		if len(doubt.InDoubt)+len(parked.Parked)+len(waiting.Deliveries) == 0 {
-			return
-		}
-		left = fmt.Sprintf("in doubt %v\nparked %v\nnot told %v", doubt.InDoubt, parked.Parked, waiting.Deliveries)
-	}
-	s.t.Fatalf("after 16 hours of peace not all has come to rest:\n%s", left)
-}
-
-// shutDown ends the ledger as an operator does.
-func (s *siege) shutDown() {
-	s.t.Helper()
-	s.ok(s.ledger.Process.Signal(syscall.SIGTERM))
-	ended := make(chan error, 1)
-	go func() { ended <- s.ledger.Wait() }()
-	select {
-	case err := <-ended:
-		s.ok(err)
-	case <-s.ctx.Done():
-		_ = s.ledger.Process.Kill()
-		<-ended
-		s.t.Fatal("the ledger does not stop")
-	}
-	for _, line := range strings.Split(s.log(), "\n") {
-		if strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, "panic") {
-			s.t.Errorf("a ledger logged %s", line)
-		}
-	}
-}
-
-func (s *siege) log() string {
-	s.t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	s.ok(err)
-	return string(text)
 }

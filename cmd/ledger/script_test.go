@@ -12,9 +12,10 @@ import (
 
 var update = flag.Bool("update", false, "write the stories' expected output anew")
 
-// TestMain lets the stories run the program itself: beside them the test binary also is the command ledger.
+// TestMain lets the stories run the program itself: beside them the test binary also is the command ledger, and the
+// merchant whom the crash harness has told of everything.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ledger": main})
+	testscript.Main(m, map[string]func(){"ledger": main, receiverCommand: receive})
 }
 
 // TestStories plays every story in testdata: a whole life each, on a ledger of its own that runs as a process of its
