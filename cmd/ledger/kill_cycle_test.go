@@ -27,7 +27,11 @@ func (s *siege) cycle() {
 func (s *siege) killBeforeReady() {
 	s.t.Helper()
 	s.serve(nil, s.release)
-	s.kill(beforeReady, s.between(0, 100))
+	how := beforeReady
+	if s.live(s.between(0, 100)) {
+		how = atRandom
+	}
+	s.kill(how, 0)
 }
 
 // killAtRandom kills a ledger that works.
@@ -40,7 +44,7 @@ func (s *siege) killAtRandom() {
 // when it has gone on with what everybody else has long given up.
 func (s *siege) killStopped() {
 	s.t.Helper()
-	s.ledger.after(s.between(50, 500))
+	s.live(s.between(50, 500))
 	s.ledger.signal(syscall.SIGSTOP)
 	s.sleep()
 	s.kill(atRandom, s.between(0, 400))
@@ -54,16 +58,32 @@ func (s *siege) sleep() {
 		d, s.long = s.between(10_000, 60_000), false
 	}
 	s.add(stops, 1)
-	s.ledger.after(d)
+	s.live(d)
 	if s.random.IntN(2) == 0 {
 		s.ledger.signal(syscall.SIGCONT)
+	}
+}
+
+// live lets the ledger do what it does for a while, and reports whether it has become ready meanwhile.
+func (s *siege) live(d time.Duration) (ready bool) {
+	s.t.Helper()
+	for over := time.After(d); ; {
+		select {
+		case line := <-s.ledger.first:
+			s.ready(line)
+			ready = true
+		case <-s.ledger.ended:
+			return ready
+		case <-over:
+			return ready
+		}
 	}
 }
 
 // kill ends the ledger after a while.
 func (s *siege) kill(how string, after time.Duration) {
 	s.t.Helper()
-	s.ledger.after(after)
+	s.live(after)
 	s.ledger.signal(syscall.SIGKILL)
 	s.dead(how)
 }

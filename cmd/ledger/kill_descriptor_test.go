@@ -21,11 +21,12 @@ func (h *harness) takeDescriptors(t *testing.T) {
 	}
 	s.killAtRandom()
 
-	// Just as many as one needs that has nothing to fear: it may begin, and there are none to spare.
-	s.serve(nil, "sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, len(used)), s.release)
+	// A few more than one needs that has nothing to fear.
+	few := len(used) + 8
+	s.serve(nil, "sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, few), s.release)
 	s.ready(s.firstLine(s.ledger))
 	s.until("answers of a ledger with few descriptors", s.more(5))
-	leave := s.strangers(2 * len(used))
+	leave := s.strangers(2 * few)
 	s.untilLogged("too many open files")
 	leave()
 	if healed := s.until("answers again", s.more(20)); !healed {

@@ -22,8 +22,8 @@ type failSpot struct {
 // askedAfter are the points at which a guard is asked on both sides: calls that take effect.
 var askedAfter = []string{"log.append", "work.update", "views.update", "gateway.charge", "gateway.refund", "receiver.post"}
 
-// calls is about how many there are at each point in half a second of a ledger's life.
-var calls = map[string]int{
+// callsAt is about how many calls there are at each point in half a second of a ledger's life.
+var callsAt = map[string]int{
 	"log.append": 300, "log.read": 500, "log.follow": 2000, "log.head": 2,
 	"work.update": 400, "work.query": 300, "views.update": 200, "views.query": 6,
 	"gateway.charge": 40, "gateway.refund": 8, "gateway.lookup": 1, "receiver.post": 50,
@@ -32,9 +32,9 @@ var calls = map[string]int{
 // failSpots are all kinds of fail points, in an order that is drawn.
 func failSpots(random *rand.Rand) (spots []failSpot) {
 	for _, point := range door.Points() {
-		spots = append(spots, failSpot{name: point + ":before", most: calls[point]})
+		spots = append(spots, failSpot{name: point + ":before", most: callsAt[point]})
 		if slices.Contains(askedAfter, point) {
-			spots = append(spots, failSpot{name: point + ":after", most: calls[point]})
+			spots = append(spots, failSpot{name: point + ":after", most: callsAt[point]})
 		}
 	}
 	random.Shuffle(len(spots), func(i, j int) { spots[i], spots[j] = spots[j], spots[i] })
@@ -89,13 +89,20 @@ func (s *siege) comesToFailPoint() bool {
 		s.ready(line)
 		s.passDays()
 	case <-s.ledger.reached:
+	case <-s.ledger.ended:
 	case <-s.ctx.Done():
 		s.t.Fatal("a ledger is neither ready nor at its fail point")
 	}
 	select {
 	case <-s.ledger.reached:
 		return true
+	case <-s.ledger.ended: // what it said before has been read
 	case <-time.After(2 * time.Second):
+	}
+	select {
+	case <-s.ledger.reached:
+		return true
+	default:
 		return false
 	}
 }
@@ -104,7 +111,7 @@ func (s *siege) comesToFailPoint() bool {
 // call without which it cannot begin, it has said so and is gone.
 func (s *siege) killFailed() {
 	s.t.Helper()
-	s.ledger.after(s.between(0, 600))
+	s.live(s.between(0, 600))
 	s.ledger.signal(syscall.SIGKILL)
 	if s.ledger.killed() {
 		s.kills++

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // program is one that runs beside the test, in a process of its own.
@@ -149,12 +148,4 @@ func (l *programLog) end() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(l.lines[max(0, len(l.lines)-30):], "\n")
-}
-
-// after waits for a while, or until the process ends by itself.
-func (p *program) after(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-p.ended:
-	}
 }
