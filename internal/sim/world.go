@@ -468,8 +468,9 @@ func (w *world) jump() {
 	w.clocks.set(w.clock.Now(), wrong)
 }
 
-// wrongest is by how much the ledger's clock may be wrong.
-const wrongest = 2 * time.Hour
+// wrongest is by how much the ledger's clock may be wrong: longer than any gateway takes to show what it has, and less
+// than a quarter of the shortest time for which one remembers a key, which is what the ledger allows for.
+const wrongest = 40 * time.Minute
 
 // act lets a gateway do something by itself.
 func (w *world) act() {

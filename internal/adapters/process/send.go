@@ -136,7 +136,7 @@ func (p *Process) sinceSent(key string) time.Duration {
 // answeredAgain reports whether the gateway surely remembers the key of an intent, if it ever got it. Half of the time
 // is left out: ours or the gateway's clock may have been set meanwhile, and a look-up costs little.
 func (p *Process) answeredAgain(t gateway.Traits, intent event.Recorded) bool {
-	return p.Clock.Now().Sub(intent.Metadata.RecordedAt.AsTime()) < t.KeyLifetime/2
+	return t.KeyLifetime > 0 && p.Clock.Now().Sub(intent.Metadata.RecordedAt.AsTime()) < t.KeyLifetime/2
 }
 
 // horizon is how long after it was sent a key can still turn up.
