@@ -41,7 +41,7 @@ func (c *customer) live(commands int) {
 			pause = time.Duration(c.random.Int64N(int64(8 * 24 * time.Hour)))
 		}
 		_ = c.world.clock.WaitUntil(context.Background(), c.world.clock.Now().Add(pause))
-		if c.world.healing {
+		if c.world.scheduler.stand(&waiting{actor: c.name, call: door.Call{Neighbour: caller, Name: "choose"}}) != nil || c.world.healing {
 			return
 		}
 		if cmd, ok := c.choose(fmt.Sprintf("%s-%d", c.name, i)); ok {

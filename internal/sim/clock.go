@@ -84,13 +84,19 @@ func (c *clocks) set(now time.Time, wrong time.Duration) {
 		c.now = now
 	}
 	c.wrong = wrong
-	c.waiters = slices.DeleteFunc(c.waiters, func(w *waiter) bool {
-		reached := !c.show(w.ledgers).Before(w.at)
-		if reached {
-			close(w.reached)
-		}
-		return reached
-	})
+}
+
+// wake wakes one of those whose instant has come, the one who began to wait first; false if there is none.
+func (c *clocks) wake() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.waiters, func(w *waiter) bool { return !c.show(w.ledgers).Before(w.at) })
+	if i < 0 {
+		return false
+	}
+	close(c.waiters[i].reached)
+	c.waiters = slices.Delete(c.waiters, i, i+1)
+	return true
 }
 
 // next is the world's time at which the next waiter's instant comes; false if nobody waits.

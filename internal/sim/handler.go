@@ -219,18 +219,27 @@ func (d *handler) save(ctx context.Context) error {
 		for d.win.Cursor() == d.saved && !d.stopped {
 			d.changed.Wait()
 		}
-		at := d.win.Cursor()
 		d.mu.Unlock()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		err := d.run.work.Update(ctx, func(tx projection.Tx) error { return d.seat.Save(tx, projection.Saved{Cursor: at}) })
+		var at event.Cursor
+		err := d.run.work.Update(ctx, func(tx projection.Tx) error {
+			at = d.cursor() // here nobody else runs
+			return d.seat.Save(tx, projection.Saved{Cursor: at})
+		})
 		if err == nil {
 			d.mu.Lock()
 			d.saved = at
 			d.mu.Unlock()
 		}
 	}
+}
+
+func (d *handler) cursor() event.Cursor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.win.Cursor()
 }
 
 // quiet reports whether all that was offered is handled, and nothing is parked.

@@ -168,7 +168,7 @@ func (w *world) abandon() {
 			w.scheduler.release(c, errCrashed)
 		}
 		w.callersWait.Broadcast()
-		w.clocks.set(w.clock.Now().Add(24*time.Hour), 0)
+		w.setTime(w.clock.Now().Add(24*time.Hour), 0)
 		if w.left() == 0 {
 			break
 		}

@@ -200,7 +200,7 @@ func (w *world) heal() {
 	w.healing = true
 	clear(w.cut)
 	clear(w.held)
-	w.clocks.set(w.clock.Now(), 0)
+	w.setTime(w.clock.Now(), 0)
 	for _, name := range w.gatewayNames() {
 		w.gateways[name].Heal()
 	}
@@ -245,7 +245,8 @@ func (w *world) step(faulty func(calls []*waiting) bool) []*waiting {
 		}
 	}
 	if !w.still {
-		w.clocks.set(w.clock.Now().Add(time.Duration(1+w.choices.IntN(20))*time.Millisecond), w.clocks.wrong)
+		w.setTime(w.clock.Now().Add(time.Duration(1+w.choices.IntN(20))*time.Millisecond), w.clocks.wrong)
+		calls = w.scheduler.settle()
 	}
 	w.release(w.pick(calls))
 	return calls
@@ -320,8 +321,16 @@ func (w *world) pass(limit time.Time) bool {
 	if to.Sub(now) >= time.Minute {
 		w.trace.say("... %s", to.Format(time.DateTime))
 	}
-	w.clocks.set(to, w.clocks.wrong)
+	w.setTime(to, w.clocks.wrong)
 	return w.deliver() || to.After(now) || w.current().dead.Load()
+}
+
+// setTime sets both clocks, and lets those whose time has come go on one after the other.
+func (w *world) setTime(now time.Time, wrong time.Duration) {
+	w.clocks.set(now, wrong)
+	for w.clocks.wake() {
+		w.scheduler.settle()
+	}
 }
 
 // pick draws which call goes on, leaving out those that are held up.
@@ -465,7 +474,7 @@ func (w *world) jump() {
 		w.hit("the clock jumped forward")
 	}
 	w.trace.say("the ledger's clock is wrong by %v", wrong)
-	w.clocks.set(w.clock.Now(), wrong)
+	w.setTime(w.clock.Now(), wrong)
 }
 
 // wrongest is by how much the ledger's clock may be wrong: longer than any gateway takes to show what it has, and less
