@@ -39,7 +39,8 @@ type Follower struct {
 	// These belong to Run.
 	seat     Seat
 	at       Saved
-	unsaved  int // moves of the position since it was saved
+	unsaved  int  // moves of the position since it was saved
+	doubt    bool // the last transaction failed, as far as is known
 	prepared bool
 
 	onCommit func()
@@ -245,6 +246,12 @@ func (f *Follower) commit(ctx context.Context, batch []message) error {
 func (f *Follower) apply(ctx context.Context, batch []message) error {
 	to := f.at
 	update := func(tx Tx) error {
+		if f.doubt {
+			if done, saved, err := f.applied(tx, batch); done || err != nil {
+				to = saved
+				return err
+			}
+		}
 		to = f.at
 		for i, m := range batch {
 			if err := f.p.step(tx, &to, m); err != nil {
@@ -255,9 +262,10 @@ func (f *Follower) apply(ctx context.Context, batch []message) error {
 	}
 	if hasEvent(batch) || f.unsaved+1 >= lazySaves {
 		if err := f.store.Update(ctx, update); err != nil {
+			f.doubt = true
 			return err
 		}
-		f.unsaved = 0
+		f.unsaved, f.doubt = 0, false
 	} else {
 		to.Cursor.Position = batch[len(batch)-1].Position
 		f.unsaved++
@@ -265,6 +273,18 @@ func (f *Follower) apply(ctx context.Context, batch []message) error {
 	f.at = to
 	f.publish()
 	return nil
+}
+
+// applied reports whether a batch is in the store though its commit was answered with an error: where a network lies
+// in between, the answer can be lost. Not every row can be written twice.
+func (f *Follower) applied(tx Tx, batch []message) (done bool, saved Saved, err error) {
+	if err := f.seat.Check(tx); err != nil {
+		return false, saved, err
+	}
+	if _, _, saved, err = readCursor(tx, f.p.Name); err != nil {
+		return false, saved, fmt.Errorf("cursor of %s: %w", f.p.Name, err)
+	}
+	return saved.Cursor.Position == batch[len(batch)-1].Position, saved, nil
 }
 
 func hasEvent(batch []message) bool {

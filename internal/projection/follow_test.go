@@ -415,6 +415,41 @@ func (s fullStore) Update(ctx context.Context, f func(projection.Tx) error) erro
 	return s.Store.Update(ctx, func(tx projection.Tx) error { return errors.Join(f(tx), s.full()) })
 }
 
+// A commit of which nobody hears has taken place all the same, and what it wrote must not be written again.
+func TestFollowerWritesOnceWhenAnAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	w := newFollowed(t)
+	w.append("note-a", 1)
+	store := &deafStore{Store: w.store}
+	f := projection.NewFollower(w.log, store, notes(1))
+	if err := f.Prepare(w.ctx); err != nil {
+		t.Fatal(err)
+	}
+	store.lose = 2
+	stop := w.run(f)
+	w.waitFor(f, w.append("note-a", 2))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"note-a@0 1", "note-a@1 2"}, w.rows()); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
+// deafStore commits and answers with an error, some times.
+type deafStore struct {
+	projection.Store
+	lose int
+}
+
+func (s *deafStore) Update(ctx context.Context, f func(projection.Tx) error) error {
+	err := s.Store.Update(ctx, f)
+	if s.lose--; err == nil && s.lose >= 0 {
+		return errors.New("the connection broke")
+	}
+	return err
+}
+
 func TestFollowerIsFenced(t *testing.T) {
 	t.Parallel()
 	w := newFollowed(t)
