@@ -153,12 +153,11 @@ func (s *service) countEndpoints(ctx context.Context, merchantID string) (n int,
 	return n, err
 }
 
+// saveWebhook keeps a webhook and has it read. What came before, or seems not to have been kept, may be there all the
+// same, and unread.
 func (s *service) saveWebhook(ctx context.Context, w work.Webhook) (id int64, fresh bool, err error) {
-	id, fresh, err = s.work.SaveWebhook(ctx, w)
-	if err == nil && fresh {
-		s.inbound.Nudge()
-	}
-	return id, fresh, err
+	defer s.inbound.Nudge()
+	return s.work.SaveWebhook(ctx, w)
 }
 
 // deliveryBody renders a notification as it was, or will be, sent, with the secret key left out.
