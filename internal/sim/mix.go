@@ -49,11 +49,11 @@ func drawMix(r *rand.Rand) Mix {
 	m := Mix{
 		Merchants: 1 + r.IntN(2)*r.IntN(2),
 		Callers:   1 + r.IntN(3),
-		Commands:  2 + r.IntN(7),
+		Commands:  2 + r.IntN(8),
 		Endpoints: 1 + r.IntN(2),
 		Window:    1 + r.IntN(16),
 		LiveViews: r.IntN(8) == 0,
-		Weekly:    r.IntN(3) == 0,
+		Weekly:    r.IntN(2) == 0,
 		Fail:      map[string]float64{}, Lose: map[string]float64{},
 	}
 	all := neighbour.Behaviours()
@@ -79,8 +79,6 @@ func drawMix(r *rand.Rand) Mix {
 		m.Fail[n] = at(0.002, 0.1)
 		m.Lose[n] = at(0.002, 0.1)
 	}
-	// A transaction of the embedded store has happened when it says so, and only then.
-	m.Lose[door.Work], m.Lose[door.Views] = 0, 0
 	m.Gateway = neighbour.DrawMischief(r)
 	m.Receivers = neighbour.DrawReceiverMischief(r)
 	return m
