@@ -152,8 +152,7 @@ func (w *world) build() error {
 	}
 	head, err := w.log.Head(ctx)
 	for _, v := range projection.Views() {
-		v.Views = nil
-		f := projection.NewFollower(w.log, w.views, v)
+		f := projection.NewFollower(w.log, w.views, lean(v))
 		go func() { _ = f.Run(ctx) }() // WaitFor tells how it ended
 		err = errors.Join(err, f.WaitFor(ctx, head))
 	}
