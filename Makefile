@@ -1,6 +1,8 @@
 # make help lists what can be made.
 BUF := go tool -modfile=tools/buf.mod buf
 KILLS ?= 1000
+SEEDS ?= 10000
+FROM ?= 1
 .DEFAULT_GOAL := help
 
 help:      ## list the targets
@@ -18,6 +20,12 @@ kill:      ## the crash harness: KILLS=1000 times kill -9 and all else that can 
 	@mkdir -p bin && rm -f bin/kill.txt
 	@LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_SEED=$(SEED) LEDGER_TEST_FIGURES=$(CURDIR)/bin/kill.txt \
 	  go test -count=1 -v -timeout 0 -run '^TestKill$$' ./cmd/ledger; status=$$?; cat bin/kill.txt; exit $$status
+sim:       ## the simulation: SEEDS=10000 worlds, the first of them FROM=1; everything that fails can be seen again
+	@mkdir -p bin
+	@go test -c -o bin/sim ./internal/sim
+	@LEDGER_SIM_SEEDS=$(SEEDS) LEDGER_SIM_FROM=$(FROM) bin/sim -test.timeout 0 -test.run '^TestSeeds$$'
+planted:   ## bugs planted in the ledger one at a time; the simulation has to find each
+	LEDGER_TEST_PLANTED=1 go test -count=1 -v -timeout 30m -run TestPlanted ./internal/sim/planted
 gen:       ## generate Go, the REST API's description and the list of errors
 	$(BUF) format -w api/proto
 	rm -rf bin/openapi
@@ -31,4 +39,4 @@ lint:      ## vet, staticcheck, buf lint and buf format
 	$(BUF) format -d --exit-code api/proto
 bench:     ## the benchmarks, each figure beside the limit that it is measured against
 	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./internal/projection ./cmd/ledger
-.PHONY: help run demo test race kill gen lint bench
+.PHONY: help run demo test race sim planted kill gen lint bench
