@@ -100,10 +100,6 @@ var bugs = []bug{
 		`	if known.Withdrawn != nil {
 		return nil
 	}`, ``}}},
-	{name: "any connection's charge of a reference is meant", edit: edit{processes + "byitself.go",
-		`return c.Connection == conn.ID && named(`,
-		`return named(`}},
-
 	// What the subscription decides.
 	{name: "pay numbers are counted from the attempts", edit: edit{subscriptions + "charge.go",
 		`	number := d.Paid + 1
@@ -194,7 +190,7 @@ var bugs = []bug{
 		share, remainder := bits.Div64(hi, lo, sum) // total*w/sum <= total, so it fits
 `,
 		`		_, _ = bits.Mul64(uint64(total), uint64(w))
-		share, remainder := uint64(float32(total)*float32(w)/float32(sum)), uint64(0)
+		share, remainder := uint64(float64(total)*(float64(w)/float64(sum))), uint64(0)
 `}},
 	{name: "every block of numbers is the first one", edit: edit{aggregates + "numbers/numbers.go",
 		`first := s.Blocks*BlockSize + 1`,
@@ -248,9 +244,6 @@ var bugs = []bug{
 		`	_ = reserve
 	var err error
 `}},
-	{name: "a number is given back whenever a start has failed", edit: edit{"internal/adapters/rpc/start.go",
-		`if res.Replayed || refusedBy(err) {`,
-		`if res.Replayed || err != nil {`}},
 	{name: "a number that was used is given back", edit: edit{"internal/adapters/rpc/start.go",
 		`if res.Replayed || refusedBy(err) {`,
 		`if true {`}},
@@ -298,7 +291,7 @@ var bugs = []bug{
 			return err
 		}
 		if err := f.store.Update(ctx, update); err != nil {`}},
-	{name: "the journal's rows are one transaction and the cursor another", edit: edit{projections + "follow.go",
+	{name: "the rows are one transaction and the cursor another", edit: edit{projections + "follow.go",
 		`		return f.seat.Save(tx, to)
 	}`,
 		`		return nil
@@ -309,14 +302,7 @@ var bugs = []bug{
 			return err
 		}
 		f.unsaved = 0
-	} else {`}, {projections + "journal.sql",
-		`    PRIMARY KEY (entry_id, line)
-`,
-		`    again bigint
-`}, {projections + "journal.go",
-		`
-	ON CONFLICT (entry_id, line) DO NOTHING`,
-		``}}},
+	} else {`}}},
 	{name: "a timer that is there is not moved", edit: edit{projections + "timers.go",
 		`ON CONFLICT (stream) DO UPDATE SET due_at = excluded.due_at`,
 		`ON CONFLICT (stream) DO NOTHING`}},
