@@ -59,6 +59,9 @@ func (g *Gateway) Charge(ctx context.Context, conn gateway.Connection, c gateway
 		k.pays = fmt.Sprintf("pay number %d of %s/%s", c.PayNumber, c.Merchant, c.Subscription)
 	}
 	return alone(g, func(now time.Time) gateway.Result {
+		if conn.Blocked != "" {
+			g.violation("key %s charges through an account that the ledger has blocked: %s", c.Key, conn.Blocked)
+		}
 		return g.carryOut(conn, k, now, func(a account) *record { return g.charge(a, c, now) })
 	})
 }
