@@ -46,6 +46,7 @@ func (c *customer) begin(id string) command {
 		SubscriptionId: sub, Buyer: buyer, Terms: terms, ConnectionId: connection, PaymentMethodToken: "tok_" + sub,
 	}
 	duplicate := c.random.IntN(4) == 0
+	c.world.duplicates[stream] = duplicate
 	if terms.Initial != nil {
 		return command{subscriptions + "StartTrial", &ledgerv1.StartTrialRequest{
 			MerchantId: c.merchant, RequestId: id, Start: start, AllowDuplicate: duplicate,

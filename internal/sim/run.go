@@ -102,6 +102,7 @@ func (w *world) check() {
 	if report != nil {
 		w.violations = append(w.violations, report.Violations...)
 	}
+	w.look()
 }
 
 // ok takes an error for a violation where there must be none.

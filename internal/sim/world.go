@@ -78,6 +78,7 @@ type world struct {
 	customers   []*customer
 	giving      int                 // customers that are not done
 	sold        map[string][]string // subscriptions by merchant
+	duplicates  map[string]bool     // streams of starts that may be a second one
 	evidence    invariant.Evidence
 	canaries    []string // planted where the ledger must not keep them
 	hits        map[string]int
@@ -90,7 +91,7 @@ func newWorld(seed uint64, p plan) (*world, error) {
 		seed: seed, plan: p, trace: newTrace(p.verbose), logger: silent(), scheduler: &scheduler{}, clocks: &clocks{now: beginning},
 		choices: rand.New(rand.NewPCG(seed, 1)), faults: rand.New(rand.NewPCG(seed, 2)),
 		log: memory.New(), gateways: map[string]*neighbour.Gateway{}, cut: map[string]int{}, held: map[*waiting]int{},
-		sold: map[string][]string{}, hits: map[string]int{},
+		sold: map[string][]string{}, duplicates: map[string]bool{}, hits: map[string]int{},
 	}
 	w.mix = drawMix(rand.New(rand.NewPCG(seed, 0)))
 	if p.change != nil {

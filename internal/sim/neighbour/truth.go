@@ -68,6 +68,13 @@ func (d *dispute) returns() (all []invariant.Return) {
 	return all
 }
 
+// Knows reports whether a charge or a refund was ever entered into the book under a key.
+func (g *Gateway) Knows(key string) bool {
+	return alone(g, func(time.Time) bool {
+		return slices.ContainsFunc(g.records, func(r *record) bool { return r.key == key })
+	})
+}
+
 // Violations are what the gateway itself saw the ledger do wrong.
 func (g *Gateway) Violations() []string {
 	return alone(g, func(time.Time) []string { return slices.Clone(g.violations) })
