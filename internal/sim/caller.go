@@ -67,6 +67,9 @@ func (c *customer) give(cmd command) {
 		case codes.OK:
 			if a, ok := answer.(*ledgerv1.CommandResponse); ok && cmd.stream != "" {
 				c.world.acked(cmd, a)
+				if c.random.IntN(8) == 0 {
+					c.reuse(cmd, a.GetSubscription().GetSubscriptionId())
+				}
 			}
 			return
 		case codes.Unavailable, codes.Aborted, codes.Canceled, codes.DeadlineExceeded, codes.Internal, codes.Unknown:
@@ -79,6 +82,20 @@ func (c *customer) give(cmd command) {
 			c.world.refused(cmd, err)
 			return
 		}
+	}
+}
+
+// reuse gives another command under the id of one that was done. It has to be refused.
+func (c *customer) reuse(cmd command, sub string) {
+	id := requestOf(cmd.request)
+	other := command{subscriptions + "Cancel", &ledgerv1.CancelRequest{MerchantId: c.merchant, RequestId: id, SubscriptionId: sub,
+		Reason: ledgerv1.CancelReason_CANCEL_REASON_FRAUD}, cmd.stream}
+	if cmd.method == other.method {
+		return
+	}
+	_ = c.world.clock.WaitUntil(context.Background(), c.world.clock.Now().Add(time.Duration(c.random.IntN(60))*time.Second))
+	if _, err := c.call(other); err == nil {
+		c.world.violation("I-16: request %s of %s was answered as done for two commands", id, cmd.stream)
 	}
 }
 
