@@ -10,7 +10,6 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/money"
 	"ledger.internal/ledger/internal/aggregate/subscription"
-	"ledger.internal/ledger/internal/sim/neighbour"
 )
 
 // choose draws what a customer does next. false: nothing, because there is nothing to do it with.
@@ -177,10 +176,14 @@ func (c *customer) around(request string) command {
 	connection := c.world.connection(r)
 	switch r.IntN(4) {
 	case 0:
-		id := fmt.Sprintf("e%d", 1+r.IntN(c.world.mix.Endpoints))
-		all := []ledgerv1.IpnType{ledgerv1.IpnType_IPN_TYPE_SALE, ledgerv1.IpnType_IPN_TYPE_REBILL, ledgerv1.IpnType_IPN_TYPE_FAILED}
-		return command{endpoints + "UpdateEndpoint", &ledgerv1.UpdateEndpointRequest{MerchantId: m, RequestId: request, EndpointId: id,
-			Settings: &ledgerv1.EndpointSettings{Url: neighbour.URL(m, id), Types: all[:r.IntN(4)]}}, ""}
+		e := 1 + r.IntN(c.world.mix.Endpoints)
+		settings := endpointSettings(m, e)
+		settings.DateSuffix = " " + request
+		settings.Types = ([]ledgerv1.IpnType{
+			ledgerv1.IpnType_IPN_TYPE_SALE, ledgerv1.IpnType_IPN_TYPE_REBILL, ledgerv1.IpnType_IPN_TYPE_FAILED, ledgerv1.IpnType_IPN_TYPE_REFUND,
+		})[:r.IntN(5)]
+		return command{endpoints + "UpdateEndpoint", &ledgerv1.UpdateEndpointRequest{MerchantId: m, RequestId: request,
+			EndpointId: fmt.Sprintf("e%d", e), Settings: settings}, ""}
 	case 1:
 		return command{connections + "BlockConnection", &ledgerv1.BlockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection, Reason: "reconnect it"}, ""}

@@ -74,10 +74,7 @@ func (w *world) settle(m string, r *rand.Rand) error {
 	for i := range w.mix.Endpoints {
 		id := fmt.Sprintf("e%d", i+1)
 		secret := "whsec_" + base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%-24s", m+id))
-		settings := &ledgerv1.EndpointSettings{Url: neighbour.URL(m, id), SecretKey: "canary-key-" + m + id}
-		if i > 0 {
-			settings.Types = []ledgerv1.IpnType{ledgerv1.IpnType_IPN_TYPE_SALE, ledgerv1.IpnType_IPN_TYPE_REFUND}
-		}
+		settings := endpointSettings(m, i+1)
 		if _, err := aggregate.NewRunner(w.log, endpoint.Type()).Do(ctx, endpoint.Stream(m, id), request("endpoint"), endpoint.Create{
 			Merchant: m, ID: id, Settings: settings, ZoneKnown: true, SigningSecret: secret,
 		}); err != nil {
@@ -88,6 +85,16 @@ func (w *world) settle(m string, r *rand.Rand) error {
 		}
 	}
 	return nil
+}
+
+// endpointSettings are those of a merchant's i-th endpoint.
+func endpointSettings(m string, i int) *ledgerv1.EndpointSettings {
+	id := fmt.Sprintf("e%d", i)
+	s := &ledgerv1.EndpointSettings{Url: neighbour.URL(m, id), SecretKey: "canary-key-" + m + id}
+	if i > 1 {
+		s.Types = []ledgerv1.IpnType{ledgerv1.IpnType_IPN_TYPE_SALE, ledgerv1.IpnType_IPN_TYPE_REFUND}
+	}
+	return s
 }
 
 // given is a command that has been decided on already.
