@@ -85,6 +85,9 @@ func (c *customer) terms() *ledgerv1.Terms {
 		Kind: ledgerv1.PriceKind_PRICE_KIND_RECURRING, Period: ledgerv1.Period_PERIOD_MONTHLY,
 		Regular: price(currency, int64(1+r.IntN(9999)), int64(r.IntN(300))),
 	}
+	if r.IntN(4) == 0 { // so much that what is reckoned in floating point goes wrong, and no more than a card number has digits
+		t.Regular = price(currency, 1+r.Int64N(8e11), r.Int64N(1e11))
+	}
 	if c.world.mix.Weekly {
 		t.Period = ledgerv1.Period_PERIOD_WEEKLY
 	}
