@@ -90,7 +90,8 @@ var bugs = []bug{
 	next, err := w.wakeOne(ctx, t.Stream)`}},
 	{name: "after a wake nothing is waited for any more", edit: edit{processes + "wake.go",
 		`return res.State.Due(now), nil`,
-		`return time.Time{}, nil`}},
+		`_ = res
+	return time.Time{}, nil`}},
 	{name: "a webhook that could not be dealt with counts as done", edit: edit{processes + "inbound.go",
 		`return in.webhooks.WebhookFailed(ctx, w.ID, err.Error(), in.Clock.Now().Add(inboundPause<<w.Tries))`,
 		`return in.webhooks.WebhookDone(ctx, w.ID)`}},
@@ -190,7 +191,7 @@ var bugs = []bug{
 		share, remainder := bits.Div64(hi, lo, sum) // total*w/sum <= total, so it fits
 `,
 		`		_, _ = bits.Mul64(uint64(total), uint64(w))
-		share, remainder := uint64(float64(total)*(float64(w)/float64(sum))), uint64(0)
+		share, remainder := uint64(float32(total)*(float32(w)/float32(sum))), uint64(0)
 `}},
 	{name: "every block of numbers is the first one", edit: edit{aggregates + "numbers/numbers.go",
 		`first := s.Blocks*BlockSize + 1`,
