@@ -177,6 +177,9 @@ var bugs = []bug{
 `,
 		`	anchor := at
 `}},
+	{name: "a refund succeeds as often as it is told", edit: edit{subscriptions + "refund.go",
+		`if r.Status == RefundSucceeded || r.Status == RefundReversed {`,
+		`if false {`}},
 	{name: "refunds under way do not count", edit: edit{subscriptions + "refund.go",
 		`		if r.Parent == ch.OrderID && r.Open() {`,
 		`		if false {`}},
@@ -222,6 +225,12 @@ var bugs = []bug{
 		`		prev = e.Metadata.Hash
 `,
 		``}},
+	{name: "fractions of a second are lost in the log", edit: edit{aggregates + "event/writejson.go",
+		`	case nanos == 0:`,
+		`	case nanos < 500_000_000:`}},
+	{name: "an answer does not say where its events stand", edit: edit{aggregates + "runner.go",
+		`recorded[i].Position = last //`,
+		`_ = last //`}},
 	{name: "when a stream wants attention is taken from before the decision", edit: edit{aggregates + "runner.go",
 		`r.typ.Due(s, time.Time{})`,
 		`r.typ.Due(f.state, time.Time{})`}},
@@ -374,6 +383,12 @@ var bugs = []bug{
 			}
 			return before, e, nil
 `}},
+	{name: "a notification is written by the endpoint's settings as they are now", edit: edit{notifications + "source.go",
+		`n.Endpoint, err = s.Endpoints.LoadAt(ctx, d.Endpoint, d.EndpointAt); err`,
+		`n.Endpoint, _, err = s.Endpoints.Load(ctx, d.Endpoint); err`}},
+	{name: "a notification is signed for another second", edit: edit{notifications + "post.go",
+		`signer.Sign(m.id, now, m.body)`,
+		`signer.Sign(m.id, now.Add(time.Second), m.body)`}},
 	{name: "a notification is forgotten when the process ends while it is being sent", edit: edit{projections + "deliveryqueue.go",
 		`WHERE state = 'sending' AND (lease_until <= $2 OR lease_owner = $1)`,
 		`WHERE state = 'sending' AND $2 < 0 AND lease_owner = $1`}},
