@@ -59,7 +59,8 @@ func (w *world) lookAtReversals() {
 		}
 		stream := subscription.Stream(r.Merchant, r.Subscription)
 		if !slices.ContainsFunc(w.peek(stream).Refunds, func(f *subscription.RefundRecord) bool {
-			return f.Key == r.Key && f.Status == subscription.RefundReversed
+			// One that came back before anybody heard that it went has failed.
+			return f.Key == r.Key && (f.Status == subscription.RefundReversed || f.Status == subscription.RefundFailed)
 		}) {
 			w.violation("I-02: %s: refund %s came back, and the ledger does not know it", stream, r.Reference)
 		}
