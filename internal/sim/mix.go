@@ -49,11 +49,11 @@ func drawMix(r *rand.Rand) Mix {
 	m := Mix{
 		Merchants: 1 + r.IntN(2)*r.IntN(2),
 		Callers:   1 + r.IntN(3),
-		Commands:  2 + r.IntN(8),
+		Commands:  3 + r.IntN(12),
 		Endpoints: 1 + r.IntN(2),
 		Window:    1 + r.IntN(16),
 		LiveViews: r.IntN(8) == 0,
-		Weekly:    r.IntN(2) == 0,
+		Weekly:    r.IntN(3) > 0,
 		Fail:      map[string]float64{}, Lose: map[string]float64{},
 	}
 	all := neighbour.Behaviours()

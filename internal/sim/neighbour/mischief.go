@@ -39,11 +39,11 @@ func DrawMischief(r *rand.Rand) Mischief {
 	return m
 }
 
-// drawInto sets each probability of a struct: half of them to 0, the others to at most 0.3 and mostly to much less,
+// drawInto sets each probability of a struct: half of them to 0, the others to at most 0.4 and mostly to much less,
 // so that not every charge comes to grief.
 func drawInto(r *rand.Rand, kinds reflect.Value) {
 	for i := range kinds.NumField() {
-		p := 0.3 * r.Float64() * r.Float64()
+		p := 0.4 * r.Float64() * r.Float64()
 		if r.IntN(2) == 0 {
 			kinds.Field(i).SetFloat(p)
 		}
