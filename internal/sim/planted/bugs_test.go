@@ -92,6 +92,11 @@ var bugs = []bug{
 	{name: "a payment can be had before it is due", edit: edit{subscriptions + "charge.go",
 		`case c.Now.Before(s.NextDue):`,
 		`case false:`}},
+	{name: "an attempt is settled as often as it is told", edit: edit{subscriptions + "settle.go",
+		`if !a.Open() && a.Status != AttemptDeclined && a.Status != AttemptNotCharged {`,
+		`if false {`}, also: []edit{{processes + "charge.go",
+		`fmt.Sprintf("payment/%d/%d/%s", a.Number, a.Attempt, outcome)`,
+		`fmt.Sprintf("payment/%d/%d/%s/%s", a.Number, a.Attempt, outcome, uuid.New())`}}},
 	{name: "a late charge is dropped", edit: edit{subscriptions + "settle.go",
 		`if !a.Open() && a.Status != AttemptDeclined && a.Status != AttemptNotCharged {`,
 		`if !a.Open() {`}},
@@ -118,6 +123,17 @@ var bugs = []bug{
 		`	if c.StopOrder || c.Expired || c.Category ==`}, {subscriptions + "dunning.go",
 		`	if c.StopOrder || over {`,
 		`	if over {`}}},
+	{name: "a second attempt begins while nobody knows of the first", edit: edit{subscriptions + "wake.go",
+		`	open, isOpen := s.trying()
+	switch {
+	case due(s.CancelAt):`,
+		`	open, isOpen := s.trying()
+	isOpen = isOpen && open.Status == AttemptPending
+	switch {
+	case due(s.CancelAt):`}, also: []edit{{subscriptions + "charge.go",
+		`	s.NextAttempt = time.Time{}
+	return s`,
+		`	return s`}}},
 	{name: "the last period is charged before the end that was asked for", edit: edit{subscriptions + "wake.go",
 		`	case due(s.CancelAt):`,
 		`	case due(s.CancelAt) && !due(s.NextAttempt):`}},
@@ -148,6 +164,11 @@ var bugs = []bug{
 	{name: "refunds under way do not count", rare: true, edit: edit{subscriptions + "refund.go",
 		`		if r.Parent == ch.OrderID && r.Open() {`,
 		`		if false {`}},
+	{name: "a refund succeeds as often as it is told", edit: edit{subscriptions + "refund.go",
+		`if r.Status == RefundSucceeded || r.Status == RefundReversed {`,
+		`if false {`}, also: []edit{{processes + "refund.go",
+		`return "refund/" + r.ID + "/" + outcome`,
+		`return "refund/" + r.ID + "/" + outcome + uuid.NewString()`}}},
 	{name: "what was charged back can be refunded as well", rare: true, edit: edit{subscriptions + "refund.go",
 		`money.SubAmounts(money.SubAmounts(c.Amounts, c.Refunded), c.ChargedBack)`,
 		`money.SubAmounts(c.Amounts, c.Refunded)`}},
