@@ -126,6 +126,22 @@ func TestLookupGoesOnWhileTheGatewayIsAway(t *testing.T) {
 	w.wantLookups(minutes(2 * 24 * 60))
 }
 
+// What the gateway has may have been charged since it was asked last: it does not expire unasked.
+func TestNothingPendingExpiresWhileTheGatewayIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.start("s", "tok_pending_ok")
+	w.run()
+	w.wantEvents("s", 2, "payment_pending")
+	w.down = true
+	w.advance(10 * 24 * time.Hour)
+	w.wantEvents("s", 3)
+	w.down = false
+	w.advance(24 * time.Hour)
+	w.wantNoFailure()
+	w.wantEvents("s", 3, "payment_succeeded", "payment_requested", "payment_pending")
+}
+
 func TestRefundInDoubt(t *testing.T) {
 	t.Parallel()
 	for token, want := range map[string]string{

@@ -98,9 +98,10 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := w.reconcile(ctx, stream, s); err != nil {
+	unasked := w.reconcile(ctx, stream, s)
+	if unasked != nil {
 		// A gateway that does not answer must not keep what is due from happening.
-		w.Logger.Warn("look-up failed", "stream", stream, "error", err)
+		w.Logger.Warn("look-up failed", "stream", stream, "error", unasked)
 	}
 	s, revision, err := w.Subscriptions.Load(ctx, stream)
 	if err != nil {
@@ -111,7 +112,9 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 		return time.Time{}, err
 	}
 	now := w.Clock.Now()
-	res, err := w.do(ctx, stream, fmt.Sprintf("wake/%d", revision), "schedule", uuid.Nil, subscription.Wake{Now: now, Circumstances: around})
+	res, err := w.do(ctx, stream, fmt.Sprintf("wake/%d", revision), "schedule", uuid.Nil, subscription.Wake{
+		Now: now, Unasked: unasked != nil, Circumstances: around,
+	})
 	if err != nil {
 		return time.Time{}, err
 	}

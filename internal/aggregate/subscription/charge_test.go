@@ -42,6 +42,8 @@ func TestFirstPayment(t *testing.T) {
 		{name: "does not expire early", given: with(sold, pend(t0, 1, 1)), when: wake(t0.Add(72*time.Hour - 1)), status: subscription.Pending},
 		{name: "expires", given: with(sold, pend(t0, 1, 1)), when: wake(t0.Add(72 * time.Hour)), status: subscription.Failed,
 			then: events{notCharged(1, 1, "expired")}},
+		{name: "does not expire unasked", given: with(sold, pend(t0, 1, 1)), status: subscription.Pending,
+			when: subscription.Wake{Now: t0.Add(72 * time.Hour), Unasked: true}},
 		{name: "expires at the gateway", given: with(sold, pend(t0, 1, 1)), status: subscription.Failed,
 			when: subscription.DeclinePayment{Now: later, Number: 1, Attempt: 1, Expired: true},
 			then: events{notCharged(1, 1, "expired")}},

@@ -10,6 +10,9 @@ import (
 // connection is held: no attempt, no failure, and the window does not end.
 type Wake struct {
 	Now time.Time
+	// Unasked says that a gateway was not asked, or has not answered, what became of something that it has. Then nothing
+	// pending expires: it may have been charged.
+	Unasked bool
 	Circumstances
 }
 
@@ -25,7 +28,7 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 	case s.endsBy(c.Now):
 		d.cancel(s.CancelReason) // before anything is charged
 	case isOpen:
-		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) {
+		if s.Status == Pending && open.Status == AttemptPending && due(open.ExpiresAt) && !c.Unasked {
 			d.clear(open, "expired")
 		}
 	case s.blocked() || c.Blocked:
