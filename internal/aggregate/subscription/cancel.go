@@ -134,14 +134,21 @@ func (c LoseAgreement) Decide(s State) ([]*ledgerv1.Event, error) {
 	d := s.decide(c.Now, time.Time{})
 	a, told := s.FindAttempt(c.Number, c.Attempt)
 	if told && a.Open() {
-		d.clear(a, "agreement_lost")
+		d.clear(a, agreementGone)
 	}
 	if s.Ended() || told && a.Replacement != s.Replacement {
 		return d.done() // nothing is charged by that agreement any more
 	}
-	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_AgreementLost{AgreementLost: &ledgerv1.AgreementLost{Code: c.Code, Message: c.Message}}})
+	d.loseAgreement(c.Code, c.Message)
+	return d.done()
+}
+
+// agreementGone is the proof that an attempt charged nothing: the right to charge was gone.
+const agreementGone = "agreement_lost"
+
+func (d *decision) loseAgreement(code, message string) {
+	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_AgreementLost{AgreementLost: &ledgerv1.AgreementLost{Code: code, Message: message}}})
 	if !d.Ended() {
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_AGREEMENT)
 	}
-	return d.done()
 }

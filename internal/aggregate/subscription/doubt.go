@@ -121,6 +121,9 @@ func (d *decision) clear(a *Attempt, proof string) {
 
 func (s State) paymentNotCharged(m *ledgerv1.Metadata, e *ledgerv1.PaymentNotCharged) State {
 	s = s.withAttempt(s.attempt(e.PayNumber, e.Attempt), func(a *Attempt) { a.Status = AttemptNotCharged })
+	if a, ok := s.FindAttempt(e.PayNumber, e.Attempt); ok && e.Proof == agreementGone {
+		s = s.withBefore(a, func(w *Way) { w.Lost = true })
+	}
 	return s.notPaid(toldOr(e.NextAttemptAt, m.RecordedAt), e.PayNumber)
 }
 

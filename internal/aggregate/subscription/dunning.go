@@ -160,8 +160,11 @@ func (s State) paymentDeclined(e *ledgerv1.PaymentDeclined) State {
 		return s
 	}
 	s.NextAttempt = instant(e.NextAttemptAt)
+	stopped := e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
 	if i < 0 || s.Attempts[i].Replacement == s.Replacement {
-		s.Stopped = e.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT
+		s.Stopped = stopped
+	} else {
+		s = s.withBefore(s.Attempts[i], func(w *Way) { w.Stopped = stopped })
 	}
 	return s.inLife(PastDue)
 }

@@ -66,6 +66,17 @@ func (s State) paymentMethodReplaced(m *ledgerv1.Metadata, e *ledgerv1.PaymentMe
 	return s.through(Connection{ID: e.ConnectionId, Gateway: e.Gateway, Processor: e.Processor})
 }
 
+// withBefore notes something of the way that counts again if the present one is refused, if an attempt went that way.
+func (s State) withBefore(a *Attempt, change func(*Way)) State {
+	if s.Before == nil || s.Before.Replacement != a.Replacement {
+		return s
+	}
+	before := *s.Before
+	change(&before)
+	s.Before = &before
+	return s
+}
+
 // StoreMethod reports under which reference the gateway stored a method that replaced another.
 type StoreMethod struct {
 	Now         time.Time
@@ -111,6 +122,9 @@ func (c RefuseMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 	e := &ledgerv1.PaymentMethodRefused{Replacement: c.Replacement, Code: c.Code, Message: c.Message}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodRefused{PaymentMethodRefused: e}})
 	e.NextAttemptAt, e.ConnectionId = stamp(d.NextAttempt), d.Connection.ID
+	if d.Lost {
+		d.loseAgreement(agreementGone, "") // the method before it went meanwhile, and now nothing is left to charge
+	}
 	return d.done()
 }
 

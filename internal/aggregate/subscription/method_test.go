@@ -179,6 +179,10 @@ func TestReplacedWhileTrying(t *testing.T) {
 			when: subscription.DeclinePayment{Now: now, Number: 2, Attempt: 1, Category: hard, StopOrder: true}, then: events{declined(2, 2, 1, 0, hard, never), cancelled(3, byDunning)}},
 		{name: "in doubt, absent: the new one is charged at once", given: with(doubtful, absent(now, 2, 1)), when: wake(now), then: events{requested(2, 2, 0, 4700, feb)}},
 		{name: "the old agreement is gone: nothing is charged by it any more", given: open, when: old, status: subscription.Active, then: events{notCharged(2, 1, "agreement_lost")}},
+		{name: "the old agreement is gone and the new one refused: nothing is left to charge", given: with(open, old), when: refuse(now, 1), status: subscription.Cancelled,
+			then: events{methodRefused(1), {Kind: &ledgerv1.Event_AgreementLost{AgreementLost: &ledgerv1.AgreementLost{Code: "agreement_lost"}}}, cancelled(2, byAgreement)}},
+		{name: "the old one is declined for good and the new one refused: it is not tried again", given: with(open, decline(now, 2, 1, hard), refuse(now, 1)),
+			when: wake(step(2)), status: subscription.PastDue},
 		{name: "the agreement in use is gone", given: with(due(), pause(feb)), when: old, status: subscription.Cancelled,
 			then: events{notCharged(2, 1, "agreement_lost"), lost, cancelled(2, byAgreement)}},
 

@@ -220,6 +220,7 @@ type Way struct {
 	Connection  Connection              // the account through which it is charged
 	Replacement uint32                  // the replacement that brought it; 0 for what was given at first
 	Stopped     bool                    // a hard or buyer-action decline: no further try with this method
+	Lost        bool                    // its agreement is gone
 }
 
 // Connection is a merchant's account at a gateway, as far as a subscription is concerned.
