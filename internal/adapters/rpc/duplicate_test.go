@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/aggregate"
+	"ledger.internal/ledger/internal/aggregate/reservation"
 )
 
 // startFor is a start of a buyer's subscription to the one price point that there is.
@@ -121,6 +124,28 @@ func TestWhenAnotherStartIsAllowed(t *testing.T) {
 		err := w.call(startMethod, r, &ledgerv1.CommandResponse{})
 		if got := info(status.Convert(err)).GetReason(); got != step.reason || (err != nil) != (step.reason != "") {
 			t.Errorf("%s: got %v, want reason %q", step.what, err, step.reason)
+		}
+	}
+}
+
+// TestAnOldReservationBeginsAnew: a start that was repeated long after it had reserved, because the ledger was away in
+// between, must not lose its reservation before it is written.
+func TestAnOldReservationBeginsAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := startFor("ada", "s1", "tok_silent")
+	stream := reservation.Stream("acme", "ada", r.Start.Terms.ProductId, r.Start.Terms.PricePoint)
+	_, err := w.config.Reservations.Do(t.Context(), stream, aggregate.Request{
+		ID: aggregate.InternalPrefix + "reserve/s1", Actor: "api", At: w.clock.Now().Add(-time.Hour),
+	}, reservation.Reserve{Merchant: "acme", Subscription: "s1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is there, and nothing is reserved for it
+		w.must(startMethod, r, &ledgerv1.CommandResponse{})
+		held, revision, err := w.config.Reservations.Load(t.Context(), stream)
+		if err != nil || held.Subscription != "s1" || !held.At.Equal(w.clock.Now()) || revision != 1 {
+			t.Errorf("reserved for %s at %s, revision %d (%v); want for s1 at %s, revision 1", held.Subscription, held.At, revision, err, w.clock.Now())
 		}
 	}
 }

@@ -24,7 +24,7 @@ import (
 
 // notReasons are texts in the code that look like a reason and are none.
 var notReasons = []string{
-	"NO_COLOR",
+	"NO_COLOR", "LEDGER_FAILPOINT",
 	// Codes of a gateway.
 	"AGREEMENT_ALREADY_CANCELLED", "BILLING_AGREEMENT_NOT_FOUND", "PAYER_ACTION_REQUIRED", "TOKEN_ID_NOT_FOUND",
 }

@@ -150,15 +150,33 @@ func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error
 	}
 	// Somebody has it, perhaps this very start from an earlier try: who, and does he still need it?
 	held, revision, err := s.Reservations.Load(ctx, stream)
-	if err != nil || held.Subscription == c.ID {
+	if err != nil {
 		return err
 	}
-	past, err := s.decided(ctx, held, c)
-	if err != nil {
+	var past string
+	if held.Subscription == c.ID {
+		past, err = s.stale(ctx, held, c)
+	} else {
+		past, err = s.decided(ctx, held, c)
+	}
+	if err != nil || held.Subscription == c.ID && past == "" {
 		return err
 	}
 	_, err = ask(fmt.Sprintf("/%d", revision), past)
 	return err
+}
+
+// stale names the start that asks, which has the reservation, if that is from an earlier try and may run out before the
+// start is written: then others would take it over. It is taken anew.
+func (s *subscriptions) stale(ctx context.Context, held reservation.State, c subscription.Start) (string, error) {
+	if c.Now.Before(held.At.Add(reservedFor / 2)) {
+		return "", nil
+	}
+	there, err := s.taken(ctx, c)
+	if err != nil || there {
+		return "", err
+	}
+	return c.ID, nil
 }
 
 // reservable refuses what reserve would refuse, and takes nothing.

@@ -52,7 +52,7 @@ func Evolve(s State, e *ledgerv1.Event) State {
 }
 
 // Reserve takes the reservation for a subscription: from nobody, or from Past, of which the caller knows that its first
-// payment is decided. Taking what one has changes nothing.
+// payment is decided. Taking what one has changes nothing, unless Past is oneself: then it begins anew.
 type Reserve struct {
 	Merchant, Subscription string
 	Past                   string
@@ -61,9 +61,9 @@ type Reserve struct {
 // Decide implements aggregate.Command.
 func (c Reserve) Decide(s State) ([]*ledgerv1.Event, error) {
 	switch s.Subscription {
+	case "", c.Past: // also if it is the one that asks: it begins anew
 	case c.Subscription:
 		return nil, nil
-	case "", c.Past:
 	default:
 		return nil, aggregate.Refuse("FIRST_PAYMENT_IN_DOUBT",
 			"another first payment of this buyer for this price point is not decided yet").With("subscription", s.Subscription)

@@ -31,7 +31,7 @@ func TestReserve(t *testing.T) {
 		"nobody has it":                      {then: []*ledgerv1.Event{reserved("s2")}},
 		"nobody has it, somebody is past":    {past: "s1", then: []*ledgerv1.Event{reserved("s2")}},
 		"it has it already":                  {given: []*ledgerv1.Event{reserved("s2")}},
-		"it has it already and is past":      {given: []*ledgerv1.Event{reserved("s2")}, past: "s2"},
+		"it has it already and begins anew":  {given: []*ledgerv1.Event{reserved("s2")}, past: "s2", then: []*ledgerv1.Event{reserved("s2")}},
 		"another has it":                     {given: []*ledgerv1.Event{reserved("s1")}, held: "s1"},
 		"another has it and is past":         {given: []*ledgerv1.Event{reserved("s1")}, past: "s1", then: []*ledgerv1.Event{reserved("s2")}},
 		"another was faster than the caller": {given: []*ledgerv1.Event{reserved("s1"), reserved("s3")}, past: "s1", held: "s3"},
