@@ -227,9 +227,14 @@ func (h *history) checkOurReturn(r Return, ours *returning) {
 	case ours.amount.GetMinorUnits() != r.Minor || ours.amount.GetCurrencyCode() != r.Currency:
 		h.broken("I-02", "%s: the gateway returned %d %s as %s, and the ledger asked for %d %s", r.stream(), r.Minor, r.Currency,
 			r.Reference, ours.amount.GetMinorUnits(), ours.amount.GetCurrencyCode())
-	case h.world.AtRest && !ours.done:
+	case h.world.AtRest && !ours.done && !h.cameBack(r):
 		h.broken("I-02", "%s: the gateway returned %s, and the ledger does not know it", r.stream(), r.Reference)
 	}
+}
+
+// cameBack reports whether a refund was reversed: one that came back before anybody heard that it went has failed.
+func (h *history) cameBack(r Return) bool {
+	return slices.ContainsFunc(h.world.Returns, func(o Return) bool { return o.Kind == RefundReversed && o.Key == r.Key })
 }
 
 // checkOwnReturn checks a refund that the gateway made by itself. Of one of money in suspense the ledger is told by

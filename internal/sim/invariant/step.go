@@ -22,6 +22,13 @@ func (h *history) step(l *life, e event.Recorded, before subscription.State) {
 	case *ledgerv1.Event_PaymentRequested:
 		s.checkRequest(k.PaymentRequested)
 		s.checkRetry(k.PaymentRequested)
+	case *ledgerv1.Event_PaymentSucceeded:
+		s.checkDue(s.after.Paid == 1 && s.after.Terms().GetInitial() != nil)
+	case *ledgerv1.Event_LateChargeObserved:
+		s.checkDue(s.after.Paid == 1 && s.after.Terms().GetInitial() != nil)
+	case *ledgerv1.Event_SubscriptionResumed:
+		_, open := before.OpenAttempt()
+		s.checkDue(open || before.Resumes == subscription.PastDue)
 	case *ledgerv1.Event_RefundRequested:
 		s.checkRefund(k.RefundRequested)
 	case *ledgerv1.Event_RefundSucceeded:
@@ -106,6 +113,18 @@ func (s step) checkRequest(r *ledgerv1.PaymentRequested) {
 		full.GetCurrencyCode() != agreed.GetCurrencyCode() {
 		s.broken("I-15", "%d %s was asked for when the buyer had agreed to %d %s",
 			full.GetMinorUnits(), full.GetCurrencyCode(), agreed.GetMinorUnits(), agreed.GetCurrencyCode())
+	}
+}
+
+// checkDue checks that the next payment is not for a period that has passed, unless that is owed: the first regular
+// payment, and what was asked for before a pause.
+func (s step) checkDue(owed bool) {
+	next := s.after.NextDue
+	if next.IsZero() || s.after.Ended() || s.after.Terms().GetKind() == subscription.OneTime {
+		return
+	}
+	if !owed && next.Before(s.recorded().Add(-s.world.Skew)) {
+		s.broken("I-15", "a period that has passed is to be charged, of %s", next)
 	}
 }
 
