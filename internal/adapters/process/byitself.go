@@ -121,7 +121,7 @@ func (in *Inbound) chargeTold(
 			return ch, s, nil
 		}
 	}
-	return nil, s, fmt.Errorf("%s has no payment %s", stream, cmp.Or(reference, key))
+	return nil, s, fmt.Errorf("%w: %s has no payment %s", errNotYet, stream, cmp.Or(reference, key))
 }
 
 // findCharge finds a payment that went through a connection: the same reference may mean another one elsewhere.

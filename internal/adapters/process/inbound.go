@@ -10,6 +10,7 @@ import (
 
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -87,16 +88,26 @@ func (in *Inbound) takeInOne(ctx context.Context, w work.Webhook) error {
 	case errors.Is(err, errUnmatched):
 		log.Warn("webhook dropped")
 		return in.webhooks.WebhookDone(ctx, w.ID)
-	case errors.Is(err, errNoPlace) || w.Tries+1 >= inboundTries:
+	case errors.Is(err, errNoPlace) || w.Tries+1 >= inboundTries && hasAnswer(err):
 		log.Warn("webhook set aside")
 		return in.webhooks.WebhookSetAside(ctx, w.ID, err.Error())
 	}
-	return in.webhooks.WebhookFailed(ctx, w.ID, err.Error(), in.Clock.Now().Add(inboundPause<<w.Tries))
+	pause := inboundPause << min(w.Tries, inboundTries-2)
+	return in.webhooks.WebhookFailed(ctx, w.ID, err.Error(), in.Clock.Now().Add(pause))
+}
+
+// hasAnswer reports whether everybody who was asked has answered, and still there was no place. A gateway that does not
+// answer a look-up, or a log that cannot be read, says nothing about a message, however long that lasts.
+func hasAnswer(err error) bool {
+	var refused *aggregate.Error
+	return errors.Is(err, errNotYet) || errors.As(err, &refused) && refused.Kind != aggregate.Aborted
 }
 
 var (
 	// errUnmatched says that a webhook speaks of nothing of ours.
 	errUnmatched = errors.New("nothing of ours")
+	// errNotYet says that a webhook tells of something whose beginning may still be on its way.
+	errNotYet = errors.New("it has no place yet")
 	// errNoPlace says that a webhook tells of money that trying again finds no place for, or that nobody knows what it
 	// tells of.
 	errNoPlace = errors.New("nobody can place it")
@@ -127,7 +138,7 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	case s.Uses(w.Connection):
 		return in.place(ctx, stream, conn, gw, s, n)
 	case byItself(n.Kind) && n.Subscription != "":
-		return fmt.Errorf("no subscription %q is charged through the connection", n.Subscription) // it may be imported yet
+		return fmt.Errorf("%w: no subscription %q is charged through the connection", errNotYet, n.Subscription) // it may be imported
 	}
 	return fmt.Errorf("%w: subscription %q", errUnmatched, n.Subscription)
 }
@@ -176,17 +187,29 @@ func (in *Inbound) hintedRefund(ctx context.Context, stream string, conn gateway
 	if r.Key == "" {
 		return nil // it was made at the gateway, and there is nothing more to be known of it
 	}
-	res, found, err := gw.Lookup(ctx, conn, r.Key, r.RequestedAt)
-	if err != nil || !found {
+	res, err := told(ctx, gw, conn, r.Key, r.RequestedAt)
+	if err != nil {
 		return err
 	}
 	return in.reportRefund(ctx, stream, conn, r, uuid.Nil, res)
 }
 
 func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, a *subscription.Attempt) error {
-	res, found, err := gw.Lookup(ctx, conn, a.Key, a.RequestedAt)
-	if err != nil || !found {
+	res, err := told(ctx, gw, conn, a.Key, a.RequestedAt)
+	if err != nil {
 		return err
 	}
 	return in.reportCharge(ctx, stream, conn, a, uuid.Nil, res)
+}
+
+// told looks up what a message speaks of. A gateway may tell of a thing before its own look-ups find it.
+func told(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) (gateway.Result, error) {
+	res, found, err := gw.Lookup(ctx, conn, key, asked)
+	switch {
+	case err != nil:
+		return res, fmt.Errorf("look up %s: %w", key, err)
+	case !found:
+		return res, fmt.Errorf("%w: the gateway does not find %s", errNotYet, key)
+	}
+	return res, nil
 }

@@ -52,6 +52,27 @@ func TestWebhookIsAHint(t *testing.T) {
 	}
 }
 
+// As long as the gateway does not answer, nobody can say that a message has no place.
+func TestAMessageOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.start("s", "tok_webhook_twice")
+	w.run()
+	w.ok(w.sandbox.Idle(t.Context()))
+	h := w.webhook("charge.updated")
+	w.down = true
+	w.take(h)
+	w.advance(10 * 24 * time.Hour)
+	if got := w.setAside(); len(got) != 0 {
+		t.Errorf("set aside while nobody could be asked: %q", got)
+	}
+	w.down = false
+	w.advance(12 * time.Hour)
+	if _, waits, err := w.work.NextWebhookAt(t.Context()); err != nil || waits {
+		t.Errorf("the webhook still waits (%v), want it done once the gateway answers", err)
+	}
+}
+
 func TestLateCharge(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
