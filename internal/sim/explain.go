@@ -2,11 +2,13 @@ package sim
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
 
-// explain says what a failing seed did wrong, how to see it again, and the shortest way there that was found.
+// explain says what a failing seed did wrong, how to see it again, and the shortest way there that was found. All of that
+// goes into the file that LEDGER_SIM_TRACE names.
 func explain(t *testing.T, r result) string {
 	t.Helper()
 	least, kept := shrink(t, r)
@@ -17,6 +19,11 @@ func explain(t *testing.T, r result) string {
 		min(len(least.trace), shownLines), len(least.trace))
 	b.WriteString(strings.Join(least.trace[max(0, len(least.trace)-shownLines):], "\n"))
 	fmt.Fprintf(&b, "\nand breaks: %s", strings.Join(least.violations, "\n"))
+	if file := os.Getenv("LEDGER_SIM_TRACE"); file != "" {
+		if err := os.WriteFile(file, []byte(strings.Join(least.trace, "\n")+"\n"), 0o600); err != nil {
+			fmt.Fprintf(&b, "\nall of it cannot be written: %v", err)
+		}
+	}
 	return b.String()
 }
 

@@ -59,6 +59,7 @@ type world struct {
 
 	runs      []*ledger // the last one is the one that runs
 	healing   bool
+	tidied    bool // what callers have left behind is cleared up
 	still     bool // time does not pass: nothing new becomes due
 	abandoned bool // the world is over: nobody waits any more
 	steps     int
@@ -207,15 +208,19 @@ func (w *world) heal() {
 	}
 	w.receivers.Heal()
 	w.hasten()
-	for _, c := range w.customers {
-		w.start(c.tidy)
-	}
 }
 
 // rest lets a healed world go on until an instant, and then until nobody does anything any more.
 func (w *world) rest(until time.Time) {
 	for w.steps < mostSteps {
 		if calls := w.step(nil); len(calls) > 0 {
+			continue
+		}
+		if w.giving == 0 && !w.tidied {
+			w.tidied = true // now that nobody undoes it
+			for _, c := range w.customers {
+				w.start(c.tidy)
+			}
 			continue
 		}
 		if w.giving == 0 && !w.pass(until) {
