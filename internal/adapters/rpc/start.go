@@ -9,6 +9,7 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/connection"
+	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/reservation"
 	"ledger.internal/ledger/internal/aggregate/subscription"
@@ -139,17 +140,12 @@ const reservedFor = time.Minute
 
 // reserve makes sure that no other first payment of the buyer for the price point is undecided.
 func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error {
-	stream := reservationOf(c)
-	ask := func(name, past string) (aggregate.Result[reservation.State], error) {
-		q := aggregate.Request{ID: aggregate.InternalPrefix + "reserve/" + c.ID + name, Actor: actor, At: c.Now}
-		return s.Reservations.Do(ctx, stream, q, reservation.Reserve{Merchant: c.Merchant, Subscription: c.ID, Past: past})
-	}
-	res, err := ask("", "")
-	if err == nil && !res.Replayed || err != nil && !refusedBy(err) {
+	res, err := s.takeReservation(ctx, c, nil, "")
+	if fresh := len(res.Events) > 0 && !res.Replayed; fresh || err != nil && !refusedBy(err) {
 		return err
 	}
 	// Somebody has it, perhaps this very start from an earlier try: who, and does he still need it?
-	held, revision, err := s.Reservations.Load(ctx, stream)
+	held, revision, err := s.Reservations.Load(ctx, reservationOf(c))
 	if err != nil {
 		return err
 	}
@@ -162,8 +158,20 @@ func (s *subscriptions) reserve(ctx context.Context, c subscription.Start) error
 	if err != nil || held.Subscription == c.ID && past == "" {
 		return err
 	}
-	_, err = ask(fmt.Sprintf("/%d", revision), past)
+	_, err = s.takeReservation(ctx, c, &revision, past)
 	return err
+}
+
+// takeReservation takes the reservation from nobody or, if it stands still as it was seen, from past. Who renews it
+// meanwhile keeps it; then it is for the caller to come again.
+func (s *subscriptions) takeReservation(
+	ctx context.Context, c subscription.Start, seen *event.Revision, past string,
+) (aggregate.Result[reservation.State], error) {
+	q := aggregate.Request{ID: aggregate.InternalPrefix + "reserve/" + c.ID, Actor: actor, At: c.Now, Expected: seen}
+	if seen != nil {
+		q.ID += fmt.Sprintf("/%d", *seen)
+	}
+	return s.Reservations.Do(ctx, reservationOf(c), q, reservation.Reserve{Merchant: c.Merchant, Subscription: c.ID, Past: past})
 }
 
 // stale names the start that asks, which has the reservation, if that is from an earlier try and may run out before the
