@@ -40,7 +40,7 @@ func (c *customer) live(commands int) {
 		if c.random.IntN(3) > 0 {
 			pause = time.Duration(c.random.Int64N(int64(8 * 24 * time.Hour)))
 		}
-		_ = c.world.clock.WaitUntil(context.Background(), c.world.clock.Now().Add(pause))
+		_ = c.world.clock.WaitUntil(c.world.troubled, c.world.clock.Now().Add(pause))
 		if c.world.scheduler.stand(&waiting{actor: c.name, call: door.Call{Neighbour: caller, Name: "choose"}}) != nil || c.world.healing {
 			return
 		}
@@ -77,7 +77,7 @@ func (c *customer) give(cmd command) {
 				c.world.hit("a caller repeated a command")
 			}
 			pause := time.Duration(1+c.random.IntN(120)) * time.Second
-			_ = c.world.clock.WaitUntil(context.Background(), c.world.clock.Now().Add(pause))
+			_ = c.world.clock.WaitUntil(c.world.troubled, c.world.clock.Now().Add(pause))
 		default:
 			c.world.refused(cmd, err)
 			return
@@ -144,6 +144,7 @@ const (
 	merchants     = "/ledger.v1.MerchantService/"
 	connections   = "/ledger.v1.ConnectionService/"
 	endpoints     = "/ledger.v1.EndpointService/"
+	orders        = "/ledger.v1.OrderService/"
 )
 
 func responseTo(method string) proto.Message {
@@ -152,6 +153,8 @@ func responseTo(method string) proto.Message {
 		return &ledgerv1.MerchantResponse{}
 	case connections + "BlockConnection", connections + "UnblockConnection":
 		return &ledgerv1.ConnectionResponse{}
+	case orders + "ListOrders":
+		return &ledgerv1.ListOrdersResponse{}
 	case endpoints + "UpdateEndpoint":
 		return &ledgerv1.EndpointResponse{}
 	}
@@ -175,7 +178,14 @@ func (w *world) refused(cmd command, err error) {
 	w.trace.say("refused %s %s: %v", requestOf(cmd.request), cmd.method, status.Convert(err).Message())
 }
 
-func requestOf(m proto.Message) string { return m.(interface{ GetRequestId() string }).GetRequestId() }
+// requestOf is a command's request id; what only looks has none.
+func requestOf(m proto.Message) string {
+	r, _ := m.(interface{ GetRequestId() string })
+	if r == nil {
+		return ""
+	}
+	return r.GetRequestId()
+}
 
 // peek folds a subscription from the log as it is now: what a caller could know if he knew everything.
 func (w *world) peek(stream string) subscription.State {

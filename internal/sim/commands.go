@@ -173,12 +173,14 @@ func (c *customer) mismatch(id, sub string, s subscription.State) (command, bool
 	return command{}, false
 }
 
-// around changes what stands around the subscriptions: an endpoint, a connection, the merchant's policies.
+// around changes what stands around the subscriptions, an endpoint, a connection, the merchant's policies, or looks at it.
 func (c *customer) around(request string) command {
 	m, r := c.merchant, c.random
 	connection := c.world.connection(r)
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0:
+		return command{orders + "ListOrders", &ledgerv1.ListOrdersRequest{MerchantId: m}, ""}
+	case 1:
 		e := 1 + r.IntN(c.world.mix.Endpoints)
 		settings := endpointSettings(m, e)
 		settings.DateSuffix = " " + request
@@ -187,10 +189,10 @@ func (c *customer) around(request string) command {
 		})[:r.IntN(5)]
 		return command{endpoints + "UpdateEndpoint", &ledgerv1.UpdateEndpointRequest{MerchantId: m, RequestId: request,
 			EndpointId: fmt.Sprintf("e%d", e), Settings: settings}, ""}
-	case 1:
+	case 2:
 		return command{connections + "BlockConnection", &ledgerv1.BlockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection, Reason: "reconnect it"}, ""}
-	case 2:
+	case 3:
 		return command{connections + "UnblockConnection", &ledgerv1.UnblockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection}, ""}
 	}

@@ -175,7 +175,10 @@ func lean(p projection.Projection) projection.Projection {
 func (l *ledger) apiConfig() rpc.Config {
 	w := l.world
 	next := numbers.NewAllocator(l.reserveNumbers)
-	var views projection.Reader = w.views
+	var views projection.Reader = w.views // that nobody keeps up to date
+	if l.views != nil {
+		views = l.views
+	}
 	return rpc.Config{
 		Log: l.log, Clock: w.ledgerClock, Views: views, Work: l.work,
 		Subscriptions: l.subscriptions, Merchants: l.merchants, Connections: l.connections, Endpoints: l.endpoints,

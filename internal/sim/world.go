@@ -59,6 +59,8 @@ type world struct {
 
 	runs      []*ledger // the last one is the one that runs
 	healing   bool
+	troubled  context.Context // ends when the world heals: nobody waits for anything of his own then
+	calm      context.CancelFunc
 	tidied    bool // what callers have left behind is cleared up
 	still     bool // time does not pass: nothing new becomes due
 	abandoned bool // the world is over: nobody waits any more
@@ -99,6 +101,7 @@ func newWorld(seed uint64, p plan) (*world, error) {
 		p.change(&w.mix)
 	}
 	w.callersWait = sync.NewCond(&w.mu)
+	w.troubled, w.calm = context.WithCancel(context.Background())
 	w.clock, w.ledgerClock = face{w.clocks, false}, face{w.clocks, true}
 	var err error
 	if w.work, err = db.OpenMemory(); err != nil {
@@ -200,6 +203,8 @@ func (w *world) heal() {
 	w.follow() // what has failed already is not held against a healed world
 	w.trace.say("--- heals at %s", w.clock.Now().Format(time.DateTime))
 	w.healing = true
+	w.calm()
+	w.scheduler.settle()
 	clear(w.cut)
 	clear(w.held)
 	w.setTime(w.clock.Now(), 0)
