@@ -179,7 +179,9 @@ func (c *customer) around(request string) command {
 	connection := c.world.connection(r)
 	switch r.IntN(5) {
 	case 0:
-		return command{orders + "ListOrders", &ledgerv1.ListOrdersRequest{MerchantId: m}, ""}
+		if c.world.mix.LiveViews {
+			return command{orders + "ListOrders", &ledgerv1.ListOrdersRequest{MerchantId: m}, ""}
+		}
 	case 1:
 		e := 1 + r.IntN(c.world.mix.Endpoints)
 		settings := endpointSettings(m, e)
