@@ -129,7 +129,7 @@ func (c *customer) change(id, sub string, s subscription.State) (command, bool) 
 	about := func(method string, request proto.Message) (command, bool) {
 		return command{subscriptions + method, request, subscription.Stream(m, sub)}, true
 	}
-	switch r.IntN(14) {
+	switch r.IntN(15) {
 	case 0, 1:
 		return about("Rebill", &ledgerv1.RebillRequest{MerchantId: m, RequestId: id, SubscriptionId: sub})
 	case 2:
@@ -156,6 +156,10 @@ func (c *customer) change(id, sub string, s subscription.State) (command, bool) 
 		return c.mismatch(id, sub, s)
 	case 12:
 		return c.around(id), true
+	case 13:
+		if c.world.mix.LiveViews {
+			return command{orders + "ListOrders", &ledgerv1.ListOrdersRequest{MerchantId: m}, ""}, true
+		}
 	}
 	return about("UpdateBuyer", &ledgerv1.UpdateBuyerRequest{MerchantId: m, RequestId: id, SubscriptionId: sub,
 		Buyer: &ledgerv1.Buyer{Id: s.Started.GetBuyerId(), FirstName: id}})
@@ -173,16 +177,12 @@ func (c *customer) mismatch(id, sub string, s subscription.State) (command, bool
 	return command{}, false
 }
 
-// around changes what stands around the subscriptions, an endpoint, a connection, the merchant's policies, or looks at it.
+// around changes what stands around the subscriptions, an endpoint, a connection or the merchant's policies.
 func (c *customer) around(request string) command {
 	m, r := c.merchant, c.random
 	connection := c.world.connection(r)
-	switch r.IntN(5) {
+	switch r.IntN(4) {
 	case 0:
-		if c.world.mix.LiveViews {
-			return command{orders + "ListOrders", &ledgerv1.ListOrdersRequest{MerchantId: m}, ""}
-		}
-	case 1:
 		e := 1 + r.IntN(c.world.mix.Endpoints)
 		settings := endpointSettings(m, e)
 		settings.DateSuffix = " " + request
@@ -191,10 +191,10 @@ func (c *customer) around(request string) command {
 		})[:r.IntN(5)]
 		return command{endpoints + "UpdateEndpoint", &ledgerv1.UpdateEndpointRequest{MerchantId: m, RequestId: request,
 			EndpointId: fmt.Sprintf("e%d", e), Settings: settings}, ""}
-	case 2:
+	case 1:
 		return command{connections + "BlockConnection", &ledgerv1.BlockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection, Reason: "reconnect it"}, ""}
-	case 3:
+	case 2:
 		return command{connections + "UnblockConnection", &ledgerv1.UnblockConnectionRequest{MerchantId: m, RequestId: request,
 			ConnectionId: connection}, ""}
 	}

@@ -49,7 +49,7 @@ func drawMix(r *rand.Rand) Mix {
 	m := Mix{
 		Merchants: 1 + r.IntN(2)*r.IntN(2),
 		Callers:   1 + r.IntN(3),
-		Commands:  3 + r.IntN(12),
+		Commands:  3 + r.IntN(9),
 		Endpoints: 1 + r.IntN(2),
 		Window:    1 + r.IntN(16),
 		LiveViews: r.IntN(8) == 0,
@@ -67,7 +67,7 @@ func drawMix(r *rand.Rand) Mix {
 		}
 		return low * math.Pow(high/low, r.Float64())
 	}
-	m.Crash = 0.0008 * math.Pow(12, r.Float64()) // every seed crashes
+	m.Crash = 0.0007 * math.Pow(12, r.Float64()) // every seed crashes
 	m.Outage = at(0.01, 0.3)
 	m.Stop = at(0.0002, 0.004)
 	m.Hold = at(0.001, 0.05)

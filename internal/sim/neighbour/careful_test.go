@@ -156,7 +156,7 @@ func TestEveryFaultHappens(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, b := range neighbour.Behaviours() {
-		for seed := range uint64(25) {
+		for seed := range uint64(60) {
 			c := newClient(t, b, seed)
 			for i := range 8 {
 				id := fmt.Sprintf("s%d", i)
