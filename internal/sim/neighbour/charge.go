@@ -139,11 +139,11 @@ func (g *Gateway) visibleFrom(now time.Time) time.Time {
 	return now
 }
 
-// judgeInstrument: what was refused for good is not tried again. That counts from the refusal of a payment, for until its
-// answer is heard no other one is asked for; while a method is only being stored, payments go on.
+// judgeInstrument: what was refused for good is not tried again. That counts between payments, for until the answer to one
+// is heard no other one is asked for; while a method is being stored, payments go on, and neither hears of the other.
 func (g *Gateway) judgeInstrument(r *record, now time.Time) {
 	before := g.refused[name{r.account, r.instrument}]
-	if before == nil || r.instrument == "" || before.asked.GetMinorUnits() == 0 {
+	if before == nil || r.instrument == "" || before.asked.GetMinorUnits() == 0 || r.asked.GetMinorUnits() == 0 {
 		return
 	}
 	if s, _ := before.standing(now); s.Class == gateway.Rejected { // it may have been captured after all
