@@ -84,11 +84,11 @@ func (l *ledger) start(ctx context.Context, actor string, part func(context.Cont
 	}()
 }
 
-// state tells whether the run has ended by itself, and how many of its parts still run.
-func (l *ledger) state() (failed error, running int) {
+// state tells how many parts of the run still run, and why it has ended by itself, if it has.
+func (l *ledger) state() (running int, failed error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.failed, l.running
+	return l.running, l.failed
 }
 
 // open makes everything ready and starts it, in the order of production.

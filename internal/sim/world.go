@@ -266,7 +266,7 @@ func (w *world) step(faulty func(calls []*waiting) bool) []*waiting {
 // follow looks after the ledger's process: one that ended by itself, or was stopped, is started again.
 func (w *world) follow() {
 	l := w.current()
-	failed, running := l.state()
+	running, failed := l.state()
 	switch {
 	case l.dead.Load():
 		if w.steps >= w.restart && (w.healing || !w.clock.Now().Before(w.away)) {
@@ -275,7 +275,7 @@ func (w *world) follow() {
 	case failed != nil:
 		w.trace.say("the ledger ends by itself: %v", failed)
 		w.hit("the process ended by itself")
-		if w.healing || errors.Is(failed, errPanic) {
+		if errors.Is(failed, errPanic) || w.healing && !drawn(failed) {
 			w.violation("the ledger ended by itself: %v", failed)
 		}
 		w.kill(l)
@@ -286,6 +286,11 @@ func (w *world) follow() {
 	}
 }
 
+// drawn reports whether something failed because a call of it was drawn to fail, which was before the world healed.
+func drawn(err error) bool {
+	return errors.Is(err, errFailed) || errors.Is(err, errLost) || errors.Is(err, errUnreachable)
+}
+
 // kill ends a run at once: what it has in hand is lost.
 func (w *world) kill(l *ledger) {
 	l.dead.Store(true)
@@ -293,22 +298,27 @@ func (w *world) kill(l *ledger) {
 	w.scheduler.drop(l, errCrashed)
 	for range 1000 {
 		calls := w.scheduler.settle()
-		_, running := l.state()
+		running, _ := l.state()
 		if running == 0 && !slices.ContainsFunc(calls, func(c *waiting) bool { return c.run == l }) {
 			break
 		}
 		time.Sleep(time.Second) // what waits for the machine's time comes to its end
 	}
-	if _, running := l.state(); running > 0 {
+	if running, _ := l.state(); running > 0 {
 		w.violation("%d parts of the ledger do not end", running)
 	}
 	w.restart = w.steps + w.choices.IntN(30)
 	w.callersWait.Broadcast()
 }
 
-// idle lets the machine's time pass, for pauses that are no business of the clock.
+// idle lets the machine's time pass, for pauses that are no business of the clock: a moment, or in a healed world as long
+// as anybody may still rest after a failure.
 func (w *world) idle() []*waiting {
-	time.Sleep(1100 * time.Millisecond)
+	if w.healing {
+		time.Sleep(15 * time.Minute)
+	} else {
+		time.Sleep(1100 * time.Millisecond)
+	}
 	return w.scheduler.settle()
 }
 
