@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -199,4 +200,15 @@ func (c *customer) around(request string) command {
 			ConnectionId: connection}, ""}
 	}
 	return command{merchants + "UpdateMerchant", &ledgerv1.UpdateMerchantRequest{MerchantId: m, RequestId: request, Name: m, Policies: policies(r)}, ""}
+}
+
+// policies draws what a merchant wants done when a payment fails or is disputed; nil for the defaults.
+func policies(r *rand.Rand) *ledgerv1.Policies {
+	p := &ledgerv1.Policies{
+		Chargeback: ledgerv1.ChargebackPolicy(r.IntN(4)), LateCharge: ledgerv1.LateChargePolicy(r.IntN(3)),
+	}
+	if r.IntN(2) == 0 {
+		p.DunningDays = []uint32{1, 2, 5}[:1+r.IntN(3)]
+	}
+	return p
 }

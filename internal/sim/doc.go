@@ -12,7 +12,8 @@
 //
 //	scheduler.go   everybody waits at a door, and one call at a time goes on: the seed says which
 //	clock.go       time, which passes when nobody has anything to do; the ledger's clock may be wrong
-//	world.go       a world's steps: a call goes on, fails before or after its effect, is held up, or the process dies
+//	world.go       a world's steps: a call goes on, time passes, the ledger is started again
+//	faults.go      what goes wrong: calls that fail before or after their effect, crashes, cut lines, wrong clocks
 //	mix.go         what a seed's world is made of and what goes wrong in it how often
 //	ledger.go, handler.go   one run of the ledger
 //	caller.go, commands.go, mail.go, setup.go   those who use it
