@@ -12,8 +12,8 @@ import (
 // ToLog is a log behind a door. It is event.Exclusive if the log is.
 func ToLog(log event.Log, g Guard) event.Log {
 	l := guardedLog{log, g}
-	if alone, ok := log.(event.Exclusive); ok {
-		return exclusiveLog{l, alone}
+	if _, alone := log.(event.Exclusive); alone {
+		return exclusiveLog{l}
 	}
 	return l
 }
@@ -23,10 +23,10 @@ type guardedLog struct {
 	guard Guard
 }
 
-type exclusiveLog struct {
-	guardedLog
-	event.Exclusive
-}
+type exclusiveLog struct{ guardedLog }
+
+// Exclusive implements event.Exclusive.
+func (exclusiveLog) Exclusive() {}
 
 // Append implements event.Log. An append whose answer is lost has an unknown outcome.
 func (l guardedLog) Append(ctx context.Context, stream string, at event.Revision, events ...event.Raw) (event.Position, error) {
