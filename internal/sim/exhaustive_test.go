@@ -81,7 +81,7 @@ func (c canonical) plan(crashAt ...int) plan {
 // The ledger dies at every single call through its doors, before it is made and after. Without LEDGER_SIM_CRASHES=all it
 // does so at some of them only.
 func TestEveryCrash(t *testing.T) {
-	every := 40
+	every := 60
 	if os.Getenv("LEDGER_SIM_CRASHES") != "" {
 		every = 1
 	}

@@ -17,7 +17,7 @@ import (
 // LEDGER_SIM_FROM which is the first; "make sim" sets them. With LEDGER_SIM_FIRST it ends with the first failing seed,
 // and does not explain it.
 func TestSeeds(t *testing.T) {
-	from, seeds := number(t, "LEDGER_SIM_FROM", 1), number(t, "LEDGER_SIM_SEEDS", 60)
+	from, seeds := number(t, "LEDGER_SIM_FROM", 1), number(t, "LEDGER_SIM_SEEDS", 40)
 	if testing.Short() {
 		seeds = min(seeds, 20)
 	}
@@ -116,7 +116,7 @@ func (s *summary) line(from uint64, took time.Duration) string {
 
 // A seed is always the same run.
 func TestSameSeedSameTrace(t *testing.T) {
-	from, seeds := number(t, "LEDGER_SIM_FROM", 1), number(t, "LEDGER_SIM_TWICE", 10)
+	from, seeds := number(t, "LEDGER_SIM_FROM", 1), number(t, "LEDGER_SIM_TWICE", 6)
 	for i := range runtime.GOMAXPROCS(0) {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()

@@ -303,14 +303,20 @@ func (w *world) kill(l *ledger) {
 }
 
 // idle lets the machine's time pass, for pauses that are no business of the clock: a moment, or in a healed world as long
-// as anybody may still rest after a failure.
+// as anybody rests after a failure, which is 5 s. Somebody who comes back meanwhile does not wait until his patience,
+// which is 10 s, is over.
 func (w *world) idle() []*waiting {
-	if w.healing {
-		time.Sleep(15 * time.Minute)
-	} else {
+	if !w.healing {
 		time.Sleep(1100 * time.Millisecond)
+		return w.scheduler.settle()
 	}
-	return w.scheduler.settle()
+	for range 2 {
+		time.Sleep(4 * time.Second)
+		if calls := w.scheduler.settle(); len(calls) > 0 {
+			return calls
+		}
+	}
+	return nil
 }
 
 // pass moves the time to the next instant for which somebody waits, but not beyond a limit. false: it was there already,
