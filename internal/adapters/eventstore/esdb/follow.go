@@ -41,15 +41,16 @@ func (l *Log) Follow(ctx context.Context, categories []string, after event.Curso
 		return err
 	}
 	f := &follower{
-		log: l, categories: categories, handle: h, revisions: revisions,
+		log: l, ctx: ctx, categories: categories, handle: h, revisions: revisions,
 		at: after.Position, last: place{after.LastPosition, after.LastID},
 	}
-	return f.run(ctx)
+	return f.run()
 }
 
 // follower is one Follow: everything up to at was delivered or does not match.
 type follower struct {
 	log        *Log
+	ctx        context.Context // the caller's, which is the handler's: closing the log does not end it
 	categories []string
 	handle     func(context.Context, event.Message) error
 
@@ -77,11 +78,11 @@ func end(err error) error { return &fault{error: ended{err}} }
 type ended struct{ error }
 
 // run subscribes again and again.
-func (f *follower) run(ctx context.Context) error {
-	bound, cancel := f.log.bind(ctx)
+func (f *follower) run() error {
+	bound, cancel := f.log.bind(f.ctx)
 	defer cancel()
 	for failures := 0; ; failures++ {
-		if err := f.log.usable(ctx); err != nil {
+		if err := f.log.usable(f.ctx); err != nil {
 			return err
 		}
 		err := f.subscription(bound)
@@ -89,7 +90,7 @@ func (f *follower) run(ctx context.Context) error {
 		if errors.As(err, &over) {
 			return over.error
 		}
-		if err := f.log.usable(ctx); err != nil {
+		if err := f.log.usable(f.ctx); err != nil {
 			return err
 		}
 		if err := f.tolerate(err); err != nil {
@@ -100,7 +101,7 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		f.log.logger.Info("following the log begins anew", "at", f.at.String(), "categories", strings.Join(f.categories, ","), "reason", err)
 		if sleep(bound, backOff(failures, f.log.cluster.pace.first, f.log.cluster.pace.longest)) != nil {
-			return f.log.usable(ctx)
+			return f.log.usable(f.ctx)
 		}
 	}
 }
@@ -199,7 +200,7 @@ func (f *follower) subscribe(c *call) error {
 		default:
 			// Nothing waits to be delivered, so what was there is delivered, unless the server has not sent it yet.
 			if !told && f.at.Compare(head.Position) >= 0 {
-				if err := f.tell(c.ctx, event.Message{Kind: event.KindCaughtUp, Position: f.at}); err != nil {
+				if err := f.tell(event.Message{Kind: event.KindCaughtUp, Position: f.at}); err != nil {
 					return err
 				}
 				told = true
@@ -207,14 +208,14 @@ func (f *follower) subscribe(c *call) error {
 			select {
 			case m = <-messages:
 			case <-c.ctx.Done():
-				return end(f.log.usable(c.ctx))
+				return c.ctx.Err()
 			}
 		}
 		if m.err != nil {
 			return m.err
 		}
 		before := f.at
-		if err := f.take(c.ctx, m.ReadResp); err != nil {
+		if err := f.take(m.ReadResp); err != nil {
 			return err
 		}
 		told = told && f.at == before
@@ -260,7 +261,7 @@ func (f *follower) open(c *call) (<-chan received, error) {
 }
 
 // take delivers what a message says.
-func (f *follower) take(ctx context.Context, m *streams.ReadResp) error {
+func (f *follower) take(m *streams.ReadResp) error {
 	f.progress = true
 	f.behind, f.denied = time.Time{}, time.Time{}
 	switch {
@@ -269,20 +270,20 @@ func (f *follower) take(ctx context.Context, m *streams.ReadResp) error {
 		if err != nil {
 			return err
 		}
-		return f.event(ctx, e)
+		return f.event(e)
 	case m.GetCheckpoint() != nil:
 		p := event.Position{Commit: m.GetCheckpoint().GetCommitPosition(), Prepare: m.GetCheckpoint().GetPreparePosition()}
 		if p.Compare(f.at) <= 0 {
 			return nil
 		}
 		f.at, f.skipped = p, 0
-		return f.tell(ctx, event.Message{Kind: event.KindCheckpoint, Position: p})
+		return f.tell(event.Message{Kind: event.KindCheckpoint, Position: p})
 	}
 	return nil // that the server has caught up is known from the events
 }
 
 // event delivers an event, once, and not if it does not match.
-func (f *follower) event(ctx context.Context, e event.RawRecorded) error {
+func (f *follower) event(e event.RawRecorded) error {
 	if e.Position.Compare(f.at) <= 0 {
 		f.log.cluster.metrics.dropped.Inc()
 		return nil
@@ -301,10 +302,10 @@ func (f *follower) event(ctx context.Context, e event.RawRecorded) error {
 			return nil
 		}
 		f.skipped = 0
-		return f.tell(ctx, event.Message{Kind: event.KindCheckpoint, Position: e.Position})
+		return f.tell(event.Message{Kind: event.KindCheckpoint, Position: e.Position})
 	}
 	f.skipped = 0
-	return f.tell(ctx, event.Message{Kind: event.KindEvent, Position: e.Position, Event: e})
+	return f.tell(event.Message{Kind: event.KindEvent, Position: e.Position, Event: e})
 }
 
 // gapless refuses an event whose stream's last one did not come. If a new subscription does not bring it either, it is
@@ -323,11 +324,11 @@ func (f *follower) gapless(e event.RawRecorded) error {
 }
 
 // tell calls the handler, unless it is time to stop. Its error ends Follow.
-func (f *follower) tell(ctx context.Context, m event.Message) error {
-	if err := f.log.usable(ctx); err != nil {
+func (f *follower) tell(m event.Message) error {
+	if err := f.log.usable(f.ctx); err != nil {
 		return end(err)
 	}
-	if err := f.handle(ctx, m); err != nil {
+	if err := f.handle(f.ctx, m); err != nil {
 		return end(err)
 	}
 	return nil
