@@ -99,7 +99,9 @@ func (f *follower) run() error {
 		if f.progress {
 			failures = 0
 		}
-		f.log.logger.Info("following the log begins anew", "at", f.at.String(), "categories", strings.Join(f.categories, ","), "reason", err)
+		if failures == 0 {
+			f.log.logger.Info("following the log begins anew", "at", f.at.String(), "categories", strings.Join(f.categories, ","), "reason", err)
+		}
 		if sleep(bound, backOff(failures, f.log.cluster.pace.first, f.log.cluster.pace.longest)) != nil {
 			return f.log.usable(f.ctx)
 		}
@@ -149,7 +151,8 @@ func (f *follower) subscription(ctx context.Context) error {
 }
 
 // verify looks whether the last event that came still stands where it stood. That the log is long enough is no proof: an
-// older copy may have been restored and then written to, or a leader has gone with what only it had.
+// older copy may have been restored and then written to, or a leader has gone with what only it had. An event that is
+// gone is no better than another one in its place, for the ledger's are never scavenged.
 func (f *follower) verify(c *call) error {
 	if f.last.id == uuid.Nil {
 		return nil
@@ -160,16 +163,27 @@ func (f *follower) verify(c *call) error {
 	e, found, err := c.event(readAt(f.last.position))
 	diverged := fmt.Errorf("%w: event %s does not stand at %s", event.ErrDiverged, f.last.id, f.last.position)
 	switch {
-	case status.Code(err) == codes.InvalidArgument: // nothing begins there
+	case err != nil && c.misplaced(f.last.position):
 		return end(diverged)
 	case err != nil:
 		return err
 	case !found:
 		return errBehind
-	case e.Position == f.last.position && e.ID != f.last.id:
+	case e.Position != f.last.position || e.ID != f.last.id:
 		return end(diverged)
 	}
-	return nil // or the event was scavenged, and a later one stands first
+	return nil
+}
+
+// misplaced reports whether nothing begins or ends at a position. A read does not say that clearly, a subscription does.
+func (c *call) misplaced(p event.Position) bool {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	in, err := c.streams.Read(ctx, subscribe(p, streamFilter()), c.options...)
+	for i := 0; err == nil && i < 2; i++ { // the confirmation comes first
+		_, err = in.Recv()
+	}
+	return status.Code(err) == codes.InvalidArgument
 }
 
 // received is a message, or what ended the subscription.
@@ -183,9 +197,6 @@ func (f *follower) subscribe(c *call) error {
 	f.log.cluster.metrics.subscriptions.Inc()
 	messages, err := f.open(c)
 	if err != nil {
-		if status.Code(err) == codes.InvalidArgument {
-			return end(fmt.Errorf("%w: %s is no position of this log", event.ErrInvalidArgument, f.at))
-		}
 		return err
 	}
 	head, _, err := c.event(readHead()) // what was there when it began
@@ -193,12 +204,12 @@ func (f *follower) subscribe(c *call) error {
 		return err
 	}
 	f.log.cluster.worked(c.generation)
-	for told := false; ; {
+	for told := true; ; {
 		var m received
 		select {
 		case m = <-messages:
 		default:
-			// Nothing waits to be delivered, so what was there is delivered, unless the server has not sent it yet.
+			// Nothing waits to be delivered. If the server has sent what was there, that is all there is.
 			if !told && f.at.Compare(head.Position) >= 0 {
 				if err := f.tell(event.Message{Kind: event.KindCaughtUp, Position: f.at}); err != nil {
 					return err
@@ -211,14 +222,17 @@ func (f *follower) subscribe(c *call) error {
 				return c.ctx.Err()
 			}
 		}
-		if m.err != nil {
+		switch {
+		case status.Code(m.err) == codes.InvalidArgument:
+			return end(fmt.Errorf("%w: %s is no position of this log", event.ErrInvalidArgument, f.at))
+		case m.err != nil:
 			return m.err
 		}
-		before := f.at
+		before, first := f.at, !f.progress
 		if err := f.take(m.ReadResp); err != nil {
 			return err
 		}
-		told = told && f.at == before
+		told = told && f.at == before && !first // not before the server has said anything, for it may not like the position
 	}
 }
 

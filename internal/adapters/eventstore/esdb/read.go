@@ -35,7 +35,9 @@ func (l *Log) Read(ctx context.Context, stream string, from event.Revision) iter
 		for next := from; err == nil; {
 			var page []event.RawRecorded
 			var more bool
-			page, more, err = l.page(ctx, stream, next)
+			if page, more, err = l.page(ctx, stream, next); err != nil {
+				break
+			}
 			for _, e := range page {
 				if err = l.usable(ctx); err != nil {
 					break
@@ -53,9 +55,10 @@ func (l *Log) Read(ctx context.Context, stream string, from event.Revision) iter
 	}
 }
 
-// page reads events of a stream. What came of a try that failed counts: the next try goes on behind it.
+// page reads events of a stream. What came of a try that failed counts: the next try goes on behind it. An event that is
+// left out twice is gone.
 func (l *Log) page(ctx context.Context, stream string, from event.Revision) (page []event.RawRecorded, more bool, err error) {
-	held := 0
+	held, missing := 0, event.NoStream
 	err = l.patiently(ctx, "read", func(c *call) error {
 		more = false
 		next := from + event.Revision(len(page))
@@ -67,11 +70,17 @@ func (l *Log) page(ctx context.Context, stream string, from event.Revision) (pag
 				return true, nil
 			}
 			e, err := recorded(m.GetEvent())
-			if err == nil {
-				err = follows(e, stream, from+event.Revision(len(page)))
-			}
-			if err != nil {
+			want := from + event.Revision(len(page))
+			switch {
+			case err != nil:
 				return false, err
+			case e.Stream != stream || e.Revision < want:
+				return false, fmt.Errorf("%s at %d instead of %s at %d: %w", e.Stream, e.Revision, stream, want, errNonsense)
+			case e.Revision > want && missing == want:
+				return false, &fault{final: true, error: lost(stream, "the events from revision %d to %d are gone", want, e.Revision-1)}
+			case e.Revision > want:
+				missing = want
+				return false, &fault{error: fmt.Errorf("%s at %d instead of %d: %w", stream, e.Revision, want, errNonsense)}
 			}
 			page = append(page, e)
 			held += len(e.Data) + len(e.Metadata)
@@ -86,16 +95,4 @@ func (l *Log) page(ctx context.Context, stream string, from event.Revision) (pag
 		err = lost(stream, "it exists, and its events are gone")
 	}
 	return page, more, err
-}
-
-// follows refuses an event that is not the next one of its stream. A stream of which the beginning is missing reads as
-// if it began later.
-func follows(e event.RawRecorded, stream string, want event.Revision) error {
-	switch {
-	case e.Stream != stream || e.Revision < want:
-		return fmt.Errorf("%s at %d instead of %s at %d: %w", e.Stream, e.Revision, stream, want, errNonsense)
-	case e.Revision > want:
-		return &fault{final: true, error: lost(stream, "the events from revision %d to %d are gone", want, e.Revision-1)}
-	}
-	return nil
 }

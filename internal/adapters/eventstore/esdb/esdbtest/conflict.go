@@ -1,0 +1,20 @@
+package esdbtest
+
+import (
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+)
+
+// Conflict answers an append that its stream is at another revision, whatever is true: what a repeated append meets
+// whose first try was written, at a server that can no longer compare it with what stands there.
+func Conflict(current uint64) Action {
+	return func(c *call) error {
+		return c.send(&streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{
+			WrongExpectedVersion: &streams.AppendResp_WrongExpectedVersion{
+				CurrentRevisionOption_20_6_0: &streams.AppendResp_WrongExpectedVersion_CurrentRevision_20_6_0{CurrentRevision_20_6_0: current},
+				CurrentRevisionOption:        &streams.AppendResp_WrongExpectedVersion_CurrentRevision{CurrentRevision: current},
+				ExpectedRevisionOption:       &streams.AppendResp_WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: &shared.Empty{}},
+			},
+		}})
+	}
+}
