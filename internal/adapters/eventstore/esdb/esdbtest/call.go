@@ -1,0 +1,245 @@
+package esdbtest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// A call is one call of any method, between the wire and the service. Faults stand here, and so the service knows
+// nothing of them.
+type call struct {
+	ctx     context.Context
+	end     context.CancelCauseFunc
+	server  *Server
+	dead    <-chan struct{} // closed when the server stops
+	method  string
+	user    string
+	request proto.Message // the first message; nil for BatchAppend, whose client may wait for us
+	wire    *wire         // nil for a unary call
+
+	send  func(proto.Message) error // to the client
+	serve serving                   // what the server does when nothing is in the way
+}
+
+// serving answers a call into send. That is c.send, unless a fault takes the answers for itself.
+type serving func(ctx context.Context, send func(proto.Message) error) error
+
+// reset cuts the connection that the call came by.
+func (c *call) reset() {
+	if p, ok := peer.FromContext(c.ctx); ok {
+		if conn := c.server.socket.of(p.Addr); conn != nil {
+			conn.reset()
+		}
+	}
+}
+
+// errLost is what a handler is told when the client is gone. Nobody hears it.
+var errLost = status.Error(codes.Unavailable, "esdbtest: connection lost")
+
+// handle counts the call, and lets a fault have it or serves it.
+func (s *Server) handle(c *call) error {
+	s.calls.add(c.method, 1)
+	c.ctx, c.end = context.WithCancelCause(c.ctx)
+	defer c.end(nil)
+	anonymous := c.method == "GetSupportedMethods" || strings.HasPrefix(c.method, "Gossip.")
+	if user, err := s.authenticate(c.ctx); err == nil {
+		c.user = user
+	} else if !anonymous { // anybody may look for the cluster
+		return err
+	}
+	s.running.add(c)
+	s.active.add(c.method, 1)
+	defer func() {
+		s.running.remove(c)
+		s.active.add(c.method, -1)
+	}()
+	err := s.act(c)
+	var ended *endedError
+	if errors.As(context.Cause(c.ctx), &ended) {
+		return ended.by(c)
+	}
+	return err
+}
+
+func (s *Server) act(c *call) error {
+	if do := s.rules.pick(c.method); do != nil {
+		return do(c)
+	}
+	return c.serve(c.ctx, c.send)
+}
+
+// End ends the calls of a method that are under way, by an Action: what a node does with its subscriptions when it
+// steps down, or what became of whoever stood between.
+func (s *Server) End(method string, by Action) {
+	s.running.end(by, func(c *call) bool { return method == "" || method == c.method })
+}
+
+// running are the calls under way.
+type running struct {
+	mu    sync.Mutex
+	calls map[*call]bool
+}
+
+func (r *running) add(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls == nil {
+		r.calls = map[*call]bool{}
+	}
+	r.calls[c] = true
+}
+
+func (r *running) remove(c *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, c)
+}
+
+func (r *running) end(by Action, which func(*call) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.calls {
+		if which(c) {
+			c.end(&endedError{by: by})
+		}
+	}
+}
+
+// endedError is the cause by which a call's context ends when it is ended from here.
+type endedError struct{ by Action }
+
+func (*endedError) Error() string { return "esdbtest: ended" }
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	var answer proto.Message
+	c := s.call(ctx, methodName(info.FullMethod))
+	c.request = req.(proto.Message)
+	c.send = func(m proto.Message) error {
+		answer = m
+		return nil
+	}
+	c.serve = func(ctx context.Context, send func(proto.Message) error) error {
+		m, err := handler(ctx, req)
+		if err != nil {
+			return err
+		}
+		return send(m.(proto.Message))
+	}
+	if err := s.handle(c); err != nil {
+		return nil, err
+	}
+	if answer == nil {
+		return nil, status.Error(codes.Internal, "esdbtest: a fault kept the answer back")
+	}
+	return answer, nil
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	c := s.call(ss.Context(), methodName(info.FullMethod))
+	c.wire = &wire{ServerStream: ss}
+	var first proto.Message
+	switch c.method {
+	case "Read":
+		first = new(streams.ReadReq)
+	case "Append":
+		first = new(streams.AppendReq)
+	}
+	if first != nil {
+		if err := c.wire.fetch(first); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		c.request = first
+	}
+	if r, ok := first.(*streams.ReadReq); ok && r.GetOptions().GetSubscription() != nil {
+		c.method = "Subscribe"
+	}
+	c.send = func(m proto.Message) error { return ss.SendMsg(m) }
+	c.serve = func(ctx context.Context, send func(proto.Message) error) error {
+		return handler(srv, &served{ServerStream: c.wire, ctx: ctx, send: send})
+	}
+	return s.handle(c)
+}
+
+func (s *Server) call(ctx context.Context, method string) *call {
+	c := &call{ctx: ctx, server: s, method: method}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil {
+		c.dead = s.now.dead
+	} else {
+		dead := make(chan struct{})
+		close(dead)
+		c.dead = dead
+	}
+	return c
+}
+
+// methodName is what Fault and Calls know a method by.
+func methodName(full string) string {
+	service, method, _ := strings.Cut(strings.TrimPrefix(full, "/"), "/")
+	if strings.HasSuffix(service, ".Gossip") {
+		return "Gossip." + method
+	}
+	return method
+}
+
+// A wire is a stream of which some messages may have been read ahead of the service.
+type wire struct {
+	grpc.ServerStream
+	ahead []proto.Message
+	eof   bool
+}
+
+// fetch reads m ahead.
+func (w *wire) fetch(m proto.Message) error {
+	err := w.ServerStream.RecvMsg(m)
+	switch {
+	case errors.Is(err, io.EOF):
+		w.eof = true
+	case err == nil:
+		w.ahead = append(w.ahead, m)
+	}
+	return err
+}
+
+// fetchAll reads an append to its end.
+func (w *wire) fetchAll() error {
+	for !w.eof {
+		if err := w.fetch(new(streams.AppendReq)); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *wire) RecvMsg(m any) error {
+	if len(w.ahead) > 0 {
+		proto.Merge(m.(proto.Message), w.ahead[0])
+		w.ahead = w.ahead[1:]
+		return nil
+	}
+	if w.eof {
+		return io.EOF
+	}
+	return w.ServerStream.RecvMsg(m)
+}
+
+// served is the stream as the service sees it.
+type served struct {
+	grpc.ServerStream
+	ctx  context.Context
+	send func(proto.Message) error
+}
+
+func (s *served) Context() context.Context { return s.ctx }
+func (s *served) SendMsg(m any) error      { return s.send(m.(proto.Message)) }

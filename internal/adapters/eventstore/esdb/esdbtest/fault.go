@@ -1,0 +1,63 @@
+package esdbtest
+
+import (
+	"sync"
+)
+
+// A Fault is a rule by which calls go wrong.
+type Fault struct {
+	Method string // as in Calls; any if empty
+	Skip   int    // so many calls pass first
+	Times  int    // so many calls are hit, then the rule is done; 0 is all, until it is removed
+	Do     Action
+}
+
+// An Action is what happens to a call instead of being served. It is one of the functions here, or made by one.
+type Action func(*call) error
+
+// Inject adds a rule. Of several, the first that is for a call and not skipping it or done has it.
+func (s *Server) Inject(f Fault) (remove func()) {
+	r := &rule{Fault: f}
+	s.rules.mu.Lock()
+	defer s.rules.mu.Unlock()
+	s.rules.list = append(s.rules.list, r)
+	return func() {
+		s.rules.mu.Lock()
+		defer s.rules.mu.Unlock()
+		r.removed = true
+	}
+}
+
+type rules struct {
+	mu   sync.Mutex
+	list []*rule
+}
+
+type rule struct {
+	Fault
+	seen    int
+	removed bool
+}
+
+// pick is what is to happen to a call of method; nil is nothing out of the ordinary.
+func (r *rules) pick(method string) Action {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rule := range r.list {
+		if rule.takes(method) {
+			return rule.Do
+		}
+	}
+	return nil
+}
+
+func (r *rule) takes(method string) bool {
+	if r.removed || r.Method != "" && r.Method != method {
+		return false
+	}
+	if r.Times > 0 && r.seen >= r.Skip+r.Times {
+		return false
+	}
+	r.seen++
+	return r.seen > r.Skip
+}
