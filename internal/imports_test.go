@@ -257,9 +257,9 @@ func checkClock(f *ast.File) (problems []string) {
 	return problems
 }
 
-// sharedByTests reports whether a package is made for tests.
+// sharedByTests reports whether a package is made for tests, as what stands below such a one is too.
 func sharedByTests(dir string) bool {
-	return strings.HasSuffix(dir, "test") || matches("internal/sim/...", dir)
+	return strings.Contains(dir+"/", "test/") || matches("internal/sim/...", dir)
 }
 
 // sameAdapter reports whether one package stands above the other in one adapter's folder.
@@ -327,6 +327,8 @@ func TestCheckFindsViolations(t *testing.T) {
 		"a gateway and the contract": {"internal/adapters/gateway/stripe/a.go", importing(module+"internal/adapters/gateway", "github.com/stripe/stripe-go/v85"), ""},
 		"a gateway knows another":    {"internal/adapters/gateway/stripe/a.go", importing(module + "internal/adapters/gateway/paypal"), "imports internal/adapters/gateway/paypal"},
 		"a transport charges":        {"internal/adapters/rpc/a.go", importing(module + "internal/adapters/process"), "imports internal/adapters/process"},
+		"a double's own command":     {"internal/adapters/eventstore/esdb/esdbtest/esdbtestd/a.go", importing(module + "internal/adapters/eventstore/esdb/esdbtest"), ""},
+		"an adapter and its double":  {"internal/adapters/eventstore/esdb/a.go", importing(module + "internal/adapters/eventstore/esdb/esdbtest"), "which is for tests"},
 		"an adapter picks a log":     {"internal/adapters/process/a.go", importing(module + "internal/adapters/eventstore/memory"), "imports internal/adapters/eventstore/memory"},
 		"a test's tool":              {"internal/adapters/process/a.go", importing("github.com/google/go-cmp/cmp"), "which is for tests"},
 		"a test's package":           {"internal/adapters/process/a.go", importing(module + "internal/aggregate/aggregatetest"), "which is for tests"},
