@@ -9,8 +9,11 @@ import (
 // pageSize is how many events the server reads at a time.
 const pageSize = 32
 
-// errInvalidPosition says that no record begins or ends at the position.
-var errInvalidPosition = errors.New("esdbtest: invalid position")
+// What is wrong with where a read of all begins.
+var (
+	errInvalidPosition = errors.New("esdbtest: no record begins or ends there")
+	errPastEnd         = errors.New("esdbtest: nothing to read back from there")
+)
 
 // allPage is a part of the log.
 type allPage struct {
@@ -69,7 +72,10 @@ func (s *Store) allBackwards(from place, count, window int, allowed filter) (all
 	if from == head {
 		from = at(s.end)
 	}
-	if from.commit < 0 || from.prepare < 0 || from.commit > int64(s.end) || !s.boundary(from.commit) {
+	switch {
+	case from.commit > int64(s.end):
+		return page, errPastEnd
+	case from.commit < 0 || from.prepare < 0 || !s.boundary(from.commit):
 		return page, errInvalidPosition
 	}
 	i, _ := slices.BinarySearchFunc(s.log[:s.shown], uint64(from.commit), byPosition)

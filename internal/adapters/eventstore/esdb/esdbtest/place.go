@@ -35,5 +35,5 @@ func number(wire uint64) (int64, bool) {
 // boundary says whether a record begins or ends at a position, which is all that the server can tell from garbage.
 func (s *Store) boundary(position int64) bool {
 	i, begins := slices.BinarySearchFunc(s.log, uint64(position), byPosition)
-	return begins || position == 0 || i > 0 && s.log[i-1].post() == uint64(position)
+	return begins || position == 0 || uint64(position) == s.end || i > 0 && s.log[i-1].post() == uint64(position)
 }

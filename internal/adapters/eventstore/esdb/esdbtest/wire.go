@@ -22,23 +22,20 @@ func (e encoder) event(r Record) *streams.ReadResp {
 		Event:    e.recorded(r),
 		Position: &streams.ReadResp_ReadEvent_CommitPosition{CommitPosition: r.Position},
 	}
-	if e.resolve && r.Type == typeLink {
+	if n, stream, ok := link(r); ok && e.resolve {
 		read.Event, read.Link = nil, read.Event
-		if target, ok := e.target(r); ok {
+		if target, ok := e.log.target(stream, n); ok {
 			read.Event = e.recorded(target)
 		}
 	}
 	return &streams.ReadResp{Content: &streams.ReadResp_Event{Event: read}}
 }
 
-// target finds what a link's data, "<number>@<stream>", points at.
-func (e encoder) target(link Record) (Record, bool) {
-	before, stream, _ := strings.Cut(string(link.Data), "@")
+// link reads what a link points at, "<number>@<stream>".
+func link(r Record) (n int64, stream string, ok bool) {
+	before, stream, _ := strings.Cut(string(r.Data), "@")
 	n, err := strconv.ParseInt(before, 10, 64)
-	if err != nil || n < 0 {
-		return Record{}, false
-	}
-	return e.log.target(stream, n)
+	return n, stream, r.Type == typeLink && err == nil && n >= 0
 }
 
 func (e encoder) recorded(r Record) *streams.ReadResp_ReadEvent_RecordedEvent {
