@@ -249,3 +249,20 @@ func TestRevoke(t *testing.T) {
 	s.Grant("clerk")
 	clerk.fill("b", 1)
 }
+
+// TestAccessListChanges: a subscription ends when its stream is closed to its reader.
+func TestAccessListChanges(t *testing.T) {
+	t.Parallel()
+	change := secure(t)
+	var cfg esdbtest.Config
+	change(&cfg)
+	s := esdbtest.Start(t, change)
+	clerk := dialTLS(t, s.Addr(), cfg.TLS.CAFile).as("clerk", "secret")
+	call := clerk.follow(subscription("a"))
+	if _, err := call.Recv(); err != nil { // caught up
+		t.Fatal(err)
+	}
+	must(t, s.Store().SetMetadata("a", `{"$acl":{"$r":["auditors"]}}`))
+	_, err := call.Recv()
+	wantCode(t, "subscription", err, codes.PermissionDenied)
+}

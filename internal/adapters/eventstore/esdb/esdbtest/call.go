@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	grpcmetadata "google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -49,6 +51,10 @@ var errLost = status.Error(codes.Unavailable, "esdbtest: connection lost")
 // handle counts the call, and lets a fault have it or serves it.
 func (s *Server) handle(c *call) error {
 	s.calls.add(c.method, 1)
+	if s.cfg.Trace != nil {
+		header, _ := grpcmetadata.FromIncomingContext(c.ctx)
+		s.cfg.Trace(c.method, header, c.request)
+	}
 	c.ctx, c.end = context.WithCancelCause(c.ctx)
 	defer c.end(nil)
 	anonymous := c.method == "GetSupportedMethods" || strings.HasPrefix(c.method, "Gossip.")
@@ -72,7 +78,7 @@ func (s *Server) handle(c *call) error {
 }
 
 func (s *Server) act(c *call) error {
-	if do := s.rules.pick(c.method); do != nil {
+	if do := s.rules.pick(c); do != nil {
 		return do(c)
 	}
 	return c.serve(c.ctx, c.send)
@@ -120,68 +126,82 @@ type endedError struct{ by Action }
 
 func (*endedError) Error() string { return "esdbtest: ended" }
 
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	var answer proto.Message
-	c := s.call(ctx, methodName(info.FullMethod))
-	c.request = req.(proto.Message)
-	c.send = func(m proto.Message) error {
-		answer = m
-		return nil
-	}
-	c.serve = func(ctx context.Context, send func(proto.Message) error) error {
-		m, err := handler(ctx, req)
-		if err != nil {
-			return err
+func (s *Server) unary(dead <-chan struct{}) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		var answer proto.Message
+		c := &call{ctx: ctx, server: s, dead: dead, method: methodName(info.FullMethod), request: req.(proto.Message)}
+		c.send = func(m proto.Message) error {
+			answer = m
+			return nil
 		}
-		return send(m.(proto.Message))
+		c.serve = func(ctx context.Context, send func(proto.Message) error) error {
+			m, err := handler(ctx, req)
+			if err != nil {
+				return err
+			}
+			return send(m.(proto.Message))
+		}
+		if err := s.handle(c); err != nil {
+			return nil, err
+		}
+		if answer == nil {
+			return nil, status.Error(codes.Internal, "esdbtest: a fault kept the answer back")
+		}
+		return answer, nil
 	}
-	if err := s.handle(c); err != nil {
-		return nil, err
-	}
-	if answer == nil {
-		return nil, status.Error(codes.Internal, "esdbtest: a fault kept the answer back")
-	}
-	return answer, nil
 }
 
-func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	c := s.call(ss.Context(), methodName(info.FullMethod))
-	c.wire = &wire{ServerStream: ss}
-	var first proto.Message
+func (s *Server) stream(dead <-chan struct{}) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		c := &call{ctx: ss.Context(), server: s, dead: dead, method: methodName(info.FullMethod), wire: &wire{ServerStream: ss}}
+		if err := c.fetchFirst(); err != nil {
+			return err
+		}
+		c.send = func(m proto.Message) error { return ss.SendMsg(m) }
+		c.serve = func(ctx context.Context, send func(proto.Message) error) error {
+			return handler(srv, &served{ServerStream: c.wire, ctx: ctx, send: send})
+		}
+		return s.handle(c)
+	}
+}
+
+// fetchFirst reads the first message ahead, which says what the call is about.
+func (c *call) fetchFirst() error {
 	switch c.method {
 	case "Read":
-		first = new(streams.ReadReq)
+		c.request = new(streams.ReadReq)
 	case "Append":
-		first = new(streams.AppendReq)
+		c.request = new(streams.AppendReq)
+	default:
+		return nil
 	}
-	if first != nil {
-		if err := c.wire.fetch(first); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		c.request = first
+	if err := c.wire.fetch(c.request); err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
-	if r, ok := first.(*streams.ReadReq); ok && r.GetOptions().GetSubscription() != nil {
+	if r, ok := c.request.(*streams.ReadReq); ok && r.GetOptions().GetSubscription() != nil {
 		c.method = "Subscribe"
 	}
-	c.send = func(m proto.Message) error { return ss.SendMsg(m) }
-	c.serve = func(ctx context.Context, send func(proto.Message) error) error {
-		return handler(srv, &served{ServerStream: c.wire, ctx: ctx, send: send})
-	}
-	return s.handle(c)
+	return nil
 }
 
-func (s *Server) call(ctx context.Context, method string) *call {
-	c := &call{ctx: ctx, server: s, method: method}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.now != nil {
-		c.dead = s.now.dead
-	} else {
-		dead := make(chan struct{})
-		close(dead)
-		c.dead = dead
+// stream is what the call is about, "$all" for all; empty for a call that is about no stream.
+func (c *call) stream() string {
+	if r, ok := c.request.(*streams.ReadReq); ok {
+		if r.GetOptions().GetAll() != nil {
+			return "$all"
+		}
+		return string(r.GetOptions().GetStream().GetStreamIdentifier().GetStreamName())
 	}
-	return c
+	var id *shared.StreamIdentifier
+	switch r := c.request.(type) {
+	case *streams.AppendReq:
+		id = r.GetOptions().GetStreamIdentifier()
+	case *streams.DeleteReq:
+		id = r.GetOptions().GetStreamIdentifier()
+	case *streams.TombstoneReq:
+		id = r.GetOptions().GetStreamIdentifier()
+	}
+	return string(id.GetStreamName())
 }
 
 // methodName is what Fault and Calls know a method by.

@@ -1,12 +1,14 @@
 package esdbtest
 
 import (
+	"strings"
 	"sync"
 )
 
 // A Fault is a rule by which calls go wrong.
 type Fault struct {
 	Method string // as in Calls; any if empty
+	Stream string // calls about streams whose names begin so, "$all" among them; any if empty
 	Skip   int    // so many calls pass first
 	Times  int    // so many calls are hit, then the rule is done; 0 is all, until it is removed
 	Do     Action
@@ -39,20 +41,20 @@ type rule struct {
 	removed bool
 }
 
-// pick is what is to happen to a call of method; nil is nothing out of the ordinary.
-func (r *rules) pick(method string) Action {
+// pick is what is to happen to a call; nil is nothing out of the ordinary.
+func (r *rules) pick(c *call) Action {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rule := range r.list {
-		if rule.takes(method) {
+		if rule.takes(c) {
 			return rule.Do
 		}
 	}
 	return nil
 }
 
-func (r *rule) takes(method string) bool {
-	if r.removed || r.Method != "" && r.Method != method {
+func (r *rule) takes(c *call) bool {
+	if r.removed || r.Method != "" && r.Method != c.method || !strings.HasPrefix(c.stream(), r.Stream) {
 		return false
 	}
 	if r.Times > 0 && r.seen >= r.Skip+r.Times {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -278,6 +279,28 @@ func TestFaultCounts(t *testing.T) {
 	remove()
 	if _, err := w.revisions("a"); err != nil {
 		t.Errorf("without faults: %v", err)
+	}
+}
+
+func TestFaultOfStream(t *testing.T) {
+	t.Parallel()
+	s := esdbtest.Start(t)
+	w := dial(t, s.Addr())
+	s.Inject(esdbtest.Fault{Stream: "order-", Do: esdbtest.NotReady})
+	s.Inject(esdbtest.Fault{Stream: "$all", Do: esdbtest.TooBusy})
+	_, err := w.append("order-1", -1, 0)
+	wantCode(t, "append to one of them", err, codes.Unavailable)
+	_, err = w.messages(subscription("order-1"))
+	wantCode(t, "subscription to one of them", err, codes.Unavailable)
+	_, err = w.raw.Tombstone(w.ctx, &streams.TombstoneReq{Options: &streams.TombstoneReq_Options{
+		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte("order-1")},
+	}})
+	wantCode(t, "tombstone of one of them", err, codes.Unavailable)
+	w.connect()
+	w.fill("orders", 1)
+	_, err = w.messages(wholeLog())
+	if got := status.Convert(err).Message(); got != "Server Is Too Busy" {
+		t.Errorf("reading everything: got %q", got)
 	}
 }
 

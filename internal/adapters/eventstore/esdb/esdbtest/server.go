@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 )
 
 // What the real server listens with.
@@ -46,6 +47,10 @@ type Config struct {
 
 	NoCaughtUp bool // as before 23.10: subscriptions do not say when they reach the end
 	NoFeatures bool // as before 21.10: there is no service ServerFeatures
+
+	// Trace is told of each call that arrives: its method as in Server.Calls, its headers and its first message. Calls
+	// arrive side by side.
+	Trace func(method string, header map[string][]string, first proto.Message)
 }
 
 // A Server is one node. It may be stopped and started again; its port and its Store stay.
@@ -66,10 +71,18 @@ type Server struct {
 
 // An incarnation is a grpc.Server, which cannot be started twice.
 type incarnation struct {
-	grpc *grpc.Server
-	in   *inbox
-	dead chan struct{} // closed when it must let go of everything
-	done sync.WaitGroup
+	grpc  *grpc.Server
+	in    *inbox
+	dead  chan struct{} // closed when it must let go of everything
+	once  sync.Once
+	tasks sync.WaitGroup
+}
+
+// stop ends it with everything under way, and waits for that. It may be stopped again.
+func (i *incarnation) stop() {
+	i.once.Do(func() { close(i.dead) })
+	i.grpc.Stop()
+	i.tasks.Wait()
 }
 
 // New listens and serves.
@@ -123,13 +136,14 @@ func (s *Server) run() error {
 	if err != nil {
 		return err
 	}
-	i := &incarnation{grpc: s.grpc(), in: in, dead: make(chan struct{})}
-	registerStreams(i.grpc, s.cfg.Store, &seat{Server: s, dead: i.dead})
+	dead := make(chan struct{})
+	i := &incarnation{grpc: s.grpc(dead), in: in, dead: dead}
+	registerStreams(i.grpc, s.cfg.Store, &seat{Server: s, dead: dead})
 	gossip.RegisterGossipServer(i.grpc, &gossipService{server: s})
 	if !s.cfg.NoFeatures {
 		serverfeatures.RegisterServerFeaturesServer(i.grpc, &featuresService{server: s, all: i.grpc.GetServiceInfo})
 	}
-	i.done.Go(func() { _ = i.grpc.Serve(in) }) // ends with the inbox, and says so
+	i.tasks.Go(func() { _ = i.grpc.Serve(in) }) // ends with the inbox, and says so
 	s.mu.Lock()
 	s.now = i
 	s.mu.Unlock()
@@ -137,15 +151,16 @@ func (s *Server) run() error {
 	return nil
 }
 
-func (s *Server) grpc() *grpc.Server {
+// grpc makes the server of an incarnation, which ends with dead.
+func (s *Server) grpc(dead <-chan struct{}) *grpc.Server {
 	opts := []grpc.ServerOption{
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: ping, Timeout: ping}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.MaxConcurrentStreams(maxCalls),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.WaitForHandlers(true),
-		grpc.UnaryInterceptor(s.unary),
-		grpc.StreamInterceptor(s.stream),
+		grpc.UnaryInterceptor(s.unary(dead)),
+		grpc.StreamInterceptor(s.stream(dead)),
 	}
 	if s.cfg.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(s.cfg.TLS.server())))
@@ -214,20 +229,17 @@ func (s *Server) halt() {
 	}
 	s.old, s.now = nil, nil
 	s.mu.Unlock()
+	s.socket.resetAll() // before anything can be answered
 	for _, i := range all {
-		close(i.dead)
-	}
-	s.socket.resetAll()
-	for _, i := range all {
-		i.grpc.Stop()
-		i.done.Wait()
+		i.stop()
 	}
 }
 
 // Restart is a crash, if the server still runs, and a start on the same port. The log is as it was; what the server
-// keeps in memory, above all which events were written lately, is gone. Faults stay.
+// keeps in memory, above all which events were written lately, is gone. Faults stay; a Stall is over.
 func (s *Server) Restart() error {
 	s.Stop()
+	s.socket.unstall()
 	s.cfg.Store.ForgetIDs()
 	if err := s.run(); err != nil {
 		return err
@@ -277,8 +289,8 @@ func (s *Server) GoAway() (cut func(), err error) {
 	if err := s.run(); err != nil {
 		return nil, err
 	}
-	i.done.Go(i.grpc.GracefulStop)
-	return i.grpc.Stop, nil
+	i.tasks.Go(i.grpc.GracefulStop)
+	return i.stop, nil
 }
 
 // Calls is how often a method was called since New, whatever became of the calls: "Append", "Read", "Subscribe" (a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
 )
@@ -356,6 +358,30 @@ func TestAppendAndRead(t *testing.T) {
 	}
 	if a, r := s.Calls("Append"), s.Calls("Read"); a != 1 || r != 1 {
 		t.Errorf("counted %d appends and %d reads, want one each", a, r)
+	}
+}
+
+// TestTrace: who listens hears what came.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	type heard struct{ method, leader, stream string }
+	calls := make(chan heard, 8)
+	s := esdbtest.Start(t, func(c *esdbtest.Config) {
+		c.Trace = func(method string, header map[string][]string, first proto.Message) {
+			h := heard{method: method, leader: strings.Join(header["requires-leader"], ",")}
+			if r, ok := first.(*streams.AppendReq); ok {
+				h.stream = string(r.GetOptions().GetStreamIdentifier().GetStreamName())
+			}
+			calls <- h
+		}
+	})
+	w := dial(t, s.Addr())
+	w.connect()
+	w.with("requires-leader", "true").fill("a", 1)
+	for _, want := range []heard{{method: "GetSupportedMethods"}, {"Append", "true", "a"}} {
+		if got := <-calls; got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
 	}
 }
 

@@ -124,6 +124,15 @@ func (s *socket) of(client net.Addr) *conn {
 	return s.conns[client.String()]
 }
 
+// forget makes room for the next connection from where c came.
+func (s *socket) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from := c.RemoteAddr().String(); s.conns[from] == c {
+		delete(s.conns, from)
+	}
+}
+
 func (s *socket) resetAll() {
 	s.mu.Lock()
 	all := make([]*conn, 0, len(s.conns))
@@ -211,9 +220,7 @@ func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		close(c.closed)
-		c.socket.mu.Lock()
-		delete(c.socket.conns, c.RemoteAddr().String())
-		c.socket.mu.Unlock()
+		c.socket.forget(c)
 		err = c.Conn.Close()
 		c.socket.open.add("", -1)
 	})
