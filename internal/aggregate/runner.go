@@ -319,11 +319,20 @@ func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) S {
 }
 
 // write appends and resolves what the log cannot say: if it is not known whether the append took place, the same
-// append is repeated, which the log answers as it answered, or would have answered, the first.
+// append is repeated, which the log answers as it answered, or would have answered, the first. That a repetition was not
+// written says nothing about the one before it.
 func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) (event.Position, error) {
-	for {
+	for unsure := false; ; {
 		last, err := r.log.Append(ctx, stream, at, raws...)
-		if !errors.Is(err, event.ErrUnknownOutcome) {
+		var conflict *event.WrongRevisionError
+		unknown := errors.Is(err, event.ErrUnknownOutcome)
+		switch {
+		case err == nil || errors.As(err, &conflict) || !unknown && !unsure:
+			return last, err
+		case !unknown:
+			err = fmt.Errorf("%w: %w", event.ErrUnknownOutcome, err)
+		}
+		if unsure = true; errors.Is(err, event.ErrClosed) {
 			return last, err
 		}
 		pause := time.NewTimer(time.Duration(5+rand.IntN(20)) * time.Millisecond)

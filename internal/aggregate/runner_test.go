@@ -314,6 +314,30 @@ func TestDoTellsWhatStaysUnknown(t *testing.T) {
 	})
 }
 
+// A repetition that the log could not take says nothing about the append before it.
+func TestDoKeepsWhatIsUnknown(t *testing.T) {
+	t.Parallel()
+	for _, then := range []error{event.ErrUnavailable, event.ErrStoreFull, event.ErrClosed} {
+		synctest.Test(t, func(t *testing.T) {
+			log := &faulty{Log: memory.New()}
+			log.after = func(int) error { return event.ErrUnknownOutcome }
+			log.before = func(n int) error {
+				if n == 1 {
+					return nil
+				}
+				return then
+			}
+			r := newRunner(log)
+			_, err := r.Do(t.Context(), stream, request("r1"), say{"a"})
+			if !errors.Is(err, event.ErrUnknownOutcome) || !errors.Is(err, then) {
+				t.Errorf("got %v, want %v and %v", err, event.ErrUnknownOutcome, then)
+			}
+			log.before, log.after = nil, nil
+			expect(t, "asked again: replayed", do(t, r, request("r1"), say{"a"}).Replayed, true)
+		})
+	}
+}
+
 // alone is a log that no other process appends to, with faults.
 type alone struct{ *faulty }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/eventstore/esdb"
+	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
 	"ledger.internal/ledger/internal/adapters/eventstore/memory"
 	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
 	"ledger.internal/ledger/internal/adapters/work"
@@ -43,6 +46,7 @@ func TestPubSub(t *testing.T) {
 		{"memory, one stream per topic", inOrder, func(*testing.T) event.Log { return memory.New() }, 0},
 		{"memory, one stream per message", sideBySide, func(*testing.T) event.Log { return memory.New() }, 1},
 		{"sqlite, one stream per topic", durable, openSQLite, 0},
+		{"esdb, one stream per topic", durable, func(t *testing.T) event.Log { return openESDB(t, esdbtest.Start(t)) }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -72,6 +76,70 @@ func openSQLite(t *testing.T) event.Log {
 		t.Fatal(err)
 	}
 	return log
+}
+
+func openESDB(t *testing.T, server *esdbtest.Server) event.Log {
+	settings, err := esdb.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := esdb.Open(esdb.Config{Settings: settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+// TestServerRestarts: while messages are published and handled, the log's server crashes and comes back, again and
+// again. Watermill's suite has such a test; it compares with what was published without waiting for its publishers.
+func TestServerRestarts(t *testing.T) {
+	t.Parallel()
+	const publishers, each, restarts = 20, 50, 5
+	server := esdbtest.Start(t)
+	log := openESDB(t, server)
+	t.Cleanup(func() { closing(t, log.Close) })
+	w := openWork(t)
+	sub := &subscriber{open: func(ctx context.Context, topic string) (*follower, error) {
+		return newFollower(ctx, followerConfig{
+			log: log, work: w, clock: clock.Wall{}, logger: slog.New(slog.DiscardHandler), window: 256,
+		}, "group/"+topic, topic)
+	}}
+	messages, err := sub.Subscribe(t.Context(), "topic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var published sync.WaitGroup
+	for n := range publishers {
+		published.Go(func() {
+			stream := fmt.Sprintf("topic-%d", n)
+			for i := range event.Revision(each) {
+				raw := event.Raw{ID: uuid.New(), Type: "message", Data: fmt.Appendf(nil, "%d", i)}
+				if _, err := log.Append(t.Context(), stream, i-1, raw); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	last := map[string]event.Revision{}
+	for n := 1; n <= publishers*each; n++ {
+		m := <-messages
+		e, err := rawEvent(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := last[e.Stream]; ok && e.Revision != got+1 || !ok && e.Revision != 0 {
+			t.Errorf("%s: revision %d came after %d", e.Stream, e.Revision, got)
+		}
+		last[e.Stream] = e.Revision
+		m.Ack()
+		if n%(publishers*each/(restarts+1)) == 0 {
+			if err := server.Restart(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	published.Wait()
+	closing(t, sub.Close)
 }
 
 func openWork(t *testing.T) *work.Work {
