@@ -187,13 +187,10 @@ var bugs = []bug{
 
 	// How decisions become true.
 	{name: "an append of unknown outcome counts as done", edit: edit{aggregates + "runner.go",
-		`		if !errors.Is(err, event.ErrUnknownOutcome) {
+		`		if unsure = true; errors.Is(err, event.ErrClosed) {
 			return last, err
 		}`,
-		`		if !errors.Is(err, event.ErrUnknownOutcome) {
-			return last, err
-		}
-		return last, nil
+		`		return last, nil
 `}, also: []edit{{aggregates + "runner.go",
 		`if _, alone := r.log.(event.Exclusive); !alone || r.doubt.Load() {`,
 		`if r.doubt.Load() {`}}},

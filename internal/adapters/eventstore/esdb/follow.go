@@ -24,6 +24,8 @@ const (
 	ahead = 64
 	// watched is how many streams a follower knows the last revision of.
 	watched = 8192
+	// believed is how many subscriptions in a row have to leave out an event before it counts as lost.
+	believed = 5
 )
 
 // Follow implements event.Log. It outlives whatever happens to nodes and connections, and ends only as the contract says
@@ -59,7 +61,9 @@ type follower struct {
 	skipped int   // events that do not match, since the handler was last told something
 	// revisions are the last ones that came, by stream: what is missing between two is found out at once.
 	revisions *lru.Cache[string, event.Revision]
-	missing   event.Position // of an event before which one is missing
+	// missing is the event before which one is missing, and missed how often that was so.
+	missing event.Position
+	missed  int
 
 	behind, denied time.Time // since when: a node lacks what was seen; the user has no rights
 	progress       bool      // something came on this subscription
@@ -322,18 +326,20 @@ func (f *follower) event(e event.RawRecorded) error {
 	return f.tell(event.Message{Kind: event.KindEvent, Position: e.Position, Event: e})
 }
 
-// gapless refuses an event whose stream's last one did not come. If a new subscription does not bring it either, it is
-// gone from the log.
+// gapless refuses an event whose stream's last one did not come. If new subscriptions do not bring it either, it is gone
+// from the log.
 func (f *follower) gapless(e event.RawRecorded) error {
 	before, known := f.revisions.Get(e.Stream)
 	if !known || e.Revision == before+1 {
 		return nil
 	}
-	if f.missing == e.Position {
+	if f.missing != e.Position {
+		f.missing, f.missed = e.Position, 0
+		f.log.logger.Error("the log left out an event", "stream", e.Stream, "after_revision", before, "came", e.Revision)
+	}
+	if f.missed++; f.missed >= believed {
 		return end(lost(e.Stream, "revision %d follows %d", e.Revision, before))
 	}
-	f.missing = e.Position
-	f.log.logger.Error("the log left out an event", "stream", e.Stream, "after_revision", before, "came", e.Revision)
 	return fmt.Errorf("%s: revision %d after %d: %w", e.Stream, e.Revision, before, errNonsense)
 }
 
