@@ -331,6 +331,7 @@ func (s *soak) write(ctx context.Context, writer int) {
 			at[stream] = event.NoStream
 		}
 		events := raw(1 + random.IntN(3))
+		_ = sleep(ctx, time.Duration(random.IntN(8))*time.Millisecond) // the log is not to become large
 		for {
 			var p event.Position
 			err := s.timely(time.Duration(50+random.IntN(1500))*time.Millisecond, func(ctx context.Context) (err error) {

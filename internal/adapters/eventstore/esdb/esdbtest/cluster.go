@@ -122,13 +122,15 @@ func (c *Cluster) settle(leader *machine) error {
 	if err := leader.store().Lead(); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, m := range c.machines {
-		if m != leader && m.reaches(leader) {
-			m.adopt(leader.store().Records())
+	leader.store().quiet(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, m := range c.machines {
+			if m != leader && m.reaches(leader) {
+				m.adopt(leader.store().Records())
+			}
 		}
-	}
+	})
 	return nil
 }
 
@@ -197,13 +199,18 @@ func (c *Cluster) rejoin(m *machine) error {
 	}
 	begun := leader.follows == leader && m != leader && len(leader.store().Tail()) == 0
 	c.follow(leader)
-	if begun {
-		m.adopt(leader.store().Records())
-		c.mu.Unlock()
-		return nil
-	}
 	c.mu.Unlock()
-	return c.settle(leader)
+	if !begun {
+		return c.settle(leader)
+	}
+	leader.store().quiet(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.leads == leader {
+			m.adopt(leader.store().Records())
+		}
+	})
+	return nil
 }
 
 // follow lets everyone who reaches m take it for the leader.

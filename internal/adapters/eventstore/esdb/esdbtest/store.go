@@ -160,6 +160,14 @@ func (s *Store) commit(decide func() (Outcome, error)) (Outcome, error) {
 	return out, nil
 }
 
+// quiet calls f while nothing is being written: what this node has given to others, and its readers see next, would be
+// missing from a copy that is made meanwhile.
+func (s *Store) quiet(f func()) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	f()
+}
+
 // replicate lets go of the log while it asks, so that readers do not wait for a quorum.
 func (s *Store) replicate(tail []Record) bool {
 	s.mu.Unlock()
