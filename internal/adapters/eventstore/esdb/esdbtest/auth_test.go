@@ -174,6 +174,7 @@ func TestRights(t *testing.T) {
 		"write closed":    write("closed"),
 		"read system":     read("$settings"),
 		"read broken":     read("broken"),
+		"read metadata":   read("$$open"),
 		"read everything": func(w *wire) error { _, err := w.messages(wholeLog()); return err },
 	}
 	const (
@@ -188,19 +189,19 @@ func TestRights(t *testing.T) {
 		"nobody": {"", "", map[string]codes.Code{"features": ok, "gossip": ok}},
 		"wrong password": {"admin", "admin", map[string]codes.Code{
 			"features": ok, "gossip": ok, "read": who, "write": who, "read closed": who, "write closed": who, "read system": who,
-			"read broken": who, "read everything": who,
+			"read broken": who, "read metadata": who, "read everything": who,
 		}},
 		"unknown": {"somebody", "secret", map[string]codes.Code{
 			"features": ok, "gossip": ok, "read": who, "write": who, "read closed": who, "write closed": who, "read system": who,
-			"read broken": who, "read everything": who,
+			"read broken": who, "read metadata": who, "read everything": who,
 		}},
 		"admin": {"admin", "changeit", map[string]codes.Code{
 			"features": ok, "gossip": ok, "read": ok, "write": ok, "read closed": ok, "write closed": ok, "read system": ok,
-			"read broken": ok, "read everything": ok,
+			"read broken": ok, "read metadata": ok, "read everything": ok,
 		}},
-		"ops":     {"ops", "changeit", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "read broken": ok}},
-		"clerk":   {"clerk", "secret", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "write closed": ok, "read broken": ok}},
-		"auditor": {"auditor", "secret", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "read closed": ok, "read broken": ok, "read everything": ok}},
+		"ops":     {"ops", "changeit", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "read broken": ok, "read metadata": ok}},
+		"clerk":   {"clerk", "secret", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "write closed": ok, "read broken": ok, "read metadata": ok}},
+		"auditor": {"auditor", "secret", map[string]codes.Code{"features": ok, "gossip": ok, "read": ok, "write": ok, "read closed": ok, "read broken": ok, "read metadata": ok, "read everything": ok}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

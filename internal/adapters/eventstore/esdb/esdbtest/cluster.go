@@ -103,7 +103,7 @@ func (c *Cluster) Leader() int {
 
 // Elect makes node i the leader. Its predecessor, if they reach each other, follows it: what it had written for
 // itself alone is lost, and subscriptions to it go on with what the new leader writes, as on the real server; to have
-// them end there is [Server.End]. The ids that were written lately are forgotten by both.
+// them end there is [Server.End]. The ids that were written lately are forgotten.
 func (c *Cluster) Elect(i int) error {
 	m := c.machines[i]
 	c.mu.Lock()
@@ -279,7 +279,6 @@ func (m *machine) show(but int) {
 // adopt makes the log of m that of the leader.
 func (m *machine) adopt(log []Record) {
 	m.late = nil
-	m.store().ForgetIDs()
 	m.store().Truncate()
 	own := m.store().Records()
 	if len(own) > len(log) || !slices.EqualFunc(own, log[:len(own)], func(a, b Record) bool { return a.ID == b.ID && a.Position == b.Position }) {

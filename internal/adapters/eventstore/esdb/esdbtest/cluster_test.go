@@ -1,6 +1,7 @@
 package esdbtest_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -64,13 +64,6 @@ func wantNumbers(t *testing.T, c *esdbtest.Cluster, stream string, want ...int) 
 		if got := number(c.Node(i), stream); got != n {
 			t.Errorf("node %d shows %d events of %s, want %d (%v)", i, got, stream, n, c)
 		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -163,18 +156,28 @@ func TestElect(t *testing.T) {
 	_, err := call.Recv()
 	wantCode(t, "the subscription when it is ended", err, codes.Unavailable)
 
-	anyRevision := appendOptions("a", -1)
-	anyRevision.GetOptions().ExpectedStreamRevision = &streams.AppendReq_Options_Any{Any: &shared.Empty{}}
 	for _, want := range []int{2, 3} { // known, and then not any more
-		put, err := all[2].raw.Append(all[2].ctx)
-		must(t, err)
-		must(t, put.Send(anyRevision))
-		must(t, put.Send(proposed(eventID(1), "counted", "{}")))
-		_, err = put.CloseAndRecv()
-		must(t, err)
+		all[2].appendAnywhere("a", 1)
 		wantNumbers(t, c, "a", want, want, want)
 		must(t, c.Elect(1))
 		must(t, c.Elect(2))
+	}
+}
+
+// TestDeposedWriter: what a node still had to write when it was deposed is nobody's.
+func TestDeposedWriter(t *testing.T) {
+	t.Parallel()
+	c := esdbtest.StartCluster(t, 3)
+	must(t, c.Elect(2))
+	store := c.Node(0).Store()
+	_, err := store.Append("a", esdbtest.NoStream, []esdbtest.Proposed{{ID: eventID(0), Type: "counted"}})
+	if !errors.Is(err, esdbtest.ErrNotReplicated) {
+		t.Errorf("got %v, want that it is not replicated", err)
+	}
+	wantNumbers(t, c, "a", 0, 0, 0)
+	must(t, c.Elect(1))
+	if tail := store.Tail(); len(tail) != 0 {
+		t.Errorf("%d events stand in its tail after an election, want none", len(tail))
 	}
 }
 

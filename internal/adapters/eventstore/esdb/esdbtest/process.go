@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +20,6 @@ import (
 // A Process is a node in a process of its own. Its log is in its memory, and ends with it.
 type Process struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
 	lines chan string
 }
 
@@ -48,8 +46,7 @@ func startProcess(dir string, flags []string) (*Process, error) {
 	}
 	cmd := exec.Command(file, flags...)
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
+	if _, err := cmd.StdinPipe(); err != nil { // which ends with this process, and so ends that one
 		return nil, err
 	}
 	stdout, err := cmd.StdoutPipe()
@@ -59,7 +56,7 @@ func startProcess(dir string, flags []string) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: cmd, stdin: stdin, lines: make(chan string, 16)}
+	p := &Process{cmd: cmd, lines: make(chan string, 16)}
 	go func() {
 		defer close(p.lines)
 		for in := bufio.NewScanner(stdout); in.Scan(); {
@@ -149,8 +146,7 @@ func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) 
 // Kill ends the process at once, and its log with it. It may be called again.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
-	_ = p.stdin.Close()
-	for range p.lines { // until its output ends
+	for range p.lines {      // until its output ends
 	}
 	_ = p.cmd.Wait() // it was killed
 }

@@ -88,14 +88,14 @@ func Slow(d time.Duration) Action {
 	}
 }
 
-// changeEvent serves, with f in the place of sending the n-th event. The event is a copy.
+// changeEvent serves, with f in the place of sending the n-th event. The service makes its messages anew for each call,
+// and so they may be changed.
 func changeEvent(n int, f func(c *call, m *streams.ReadResp, e *streams.ReadResp_ReadEvent_RecordedEvent) error) Action {
 	return func(c *call) error {
 		events := 0
 		return c.serve(c.ctx, func(m proto.Message) error {
 			if r, ok := m.(*streams.ReadResp); ok && r.GetEvent() != nil {
 				if events++; events == n {
-					r = proto.Clone(r).(*streams.ReadResp)
 					return f(c, r, r.GetEvent().GetEvent())
 				}
 			}
@@ -142,11 +142,9 @@ func WrongRevision(n int) Action {
 func WrongAppended(c *call) error {
 	return c.serve(c.ctx, func(m proto.Message) error {
 		if r, ok := m.(*streams.AppendResp); ok {
-			r = proto.Clone(r).(*streams.AppendResp)
 			if s, ok := r.GetSuccess().GetCurrentRevisionOption().(*streams.AppendResp_Success_CurrentRevision); ok {
 				s.CurrentRevision++
 			}
-			m = r
 		}
 		return c.send(m)
 	})

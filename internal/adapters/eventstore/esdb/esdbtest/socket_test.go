@@ -1,12 +1,15 @@
 package esdbtest_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc/codes"
 
 	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
@@ -36,6 +39,10 @@ func TestStall(t *testing.T) {
 	if _, err := call.Recv(); err != nil { // caught up
 		t.Fatal(err)
 	}
+	other := w.follow(subscription("a-too"))
+	if _, err := other.Recv(); err != nil { // caught up
+		t.Fatal(err)
+	}
 	s.Stall()
 	short, cancel := w.within(soon)
 	defer cancel()
@@ -48,13 +55,58 @@ func TestStall(t *testing.T) {
 	if n := number(s, "a"); n != 0 {
 		t.Errorf("%d events came through, want none", n)
 	}
+	if _, err := s.Store().Append("a-too", esdbtest.NoStream, []esdbtest.Proposed{{ID: eventID(0), Type: "counted"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan *streams.ReadResp, 1)
+	go func() {
+		m, _ := other.Recv() // nil if it fails
+		got <- m
+	}()
+	select {
+	case m := <-got:
+		t.Errorf("the subscription got %v through the stall", m)
+	case <-time.After(soon):
+	}
 	s.Unstall()
+	if m := <-got; m.GetEvent() == nil {
+		t.Errorf("the other subscription got %v, want the event", m)
+	}
 	w.fill("b", 1)
 	if _, err := w.append("a", -1, 0); err != nil {
 		t.Errorf("append: %v", err)
 	}
 	if m, err := call.Recv(); m.GetEvent() == nil {
 		t.Errorf("the subscription got %v, %v, want the event", m, err)
+	}
+}
+
+// TestRestartWhileStalled: a process that hung does not hang any more when it is started again.
+func TestRestartWhileStalled(t *testing.T) {
+	t.Parallel()
+	s := esdbtest.Start(t)
+	s.Stall()
+	must(t, s.Restart())
+	dial(t, s.Addr()).connect()
+}
+
+// TestStopResets: a crash ends connections by RST, also those that never said a word, and halts for none.
+func TestStopResets(t *testing.T) {
+	t.Parallel()
+	for _, stalled := range []bool{false, true} {
+		s := esdbtest.Start(t)
+		if stalled {
+			s.Stall()
+		}
+		c, err := net.DialTimeout("tcp", s.Addr(), patience)
+		must(t, err)
+		defer c.Close()
+		must(t, c.SetDeadline(time.Now().Add(patience)))
+		must(t, s.AwaitConnections(t.Context(), 1))
+		s.Stop()
+		if _, err := io.Copy(io.Discard, c); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("stalled %v: the connection ended by %v, want a reset", stalled, err)
+		}
 	}
 }
 
