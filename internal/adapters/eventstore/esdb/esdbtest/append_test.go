@@ -244,6 +244,10 @@ func TestPositions(t *testing.T) {
 			t.Errorf("%d after %d", r.Position, records[i].Position)
 		}
 	}
+	nothing, third := w.must("s"), w.must("s", named("d")...)
+	if nothing.Position <= second.Position || third.Position <= nothing.Position {
+		t.Errorf("an append of nothing stands at %d, between %d and %d", nothing.Position, second.Position, third.Position)
+	}
 	if records[0].Position == 0 {
 		t.Error("an event stands at 0, which is before all of them")
 	}

@@ -126,6 +126,11 @@ func TestLifeOfAStream(t *testing.T) {
 		_, err := c.Recv()
 		w.same("FailedPrecondition: Event stream '"+name+"' is deleted.; exception=stream-deleted; stream-name="+name, err, c.Trailer())
 	}
+	for _, name := range []string{"s", "$$s"} {
+		if got := w.answer(name, Any, "x"); got != "deleted" {
+			t.Errorf("append to %s: %s", name, got)
+		}
+	}
 	all, err = w.story(fromStart)
 	if last := all[len(all)-1]; last != "9223372036854775807@s" || err != nil {
 		t.Errorf("the tombstone in $all: %s, %v", last, err)

@@ -2,8 +2,10 @@ package esdbtest
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -67,6 +69,7 @@ func TestCheckCommit(t *testing.T) {
 		{"3: exists, the cache forgot", forgotten, StreamExists, "a", "4 at a"},
 
 		{"4: beyond", written, 4, "x", "wrong, is 3"},
+		{"4: far beyond", written, math.MaxInt64, "x", "wrong, is 3"},
 		{"4: exactly", written, 3, "xy", "5 at y"},
 		{"4: no stream, repeated", written, NoStream, "abcd", "3 at d"},
 		{"4: no stream, its first part repeated", written, NoStream, "a", "0 at a"},
@@ -107,6 +110,35 @@ func TestCheckCommit(t *testing.T) {
 			}
 			if wrote := len(w.store.Records()) > len(events); wrote && (got == "deleted" || got[:1] == "w") {
 				t.Errorf("refused, but written: %v", w.store.Records())
+			}
+		})
+	}
+}
+
+// TestAppendBringsBack: whatever an append expected that was written to a softly deleted stream, the stream reads from
+// there.
+func TestAppendBringsBack(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		expected Expected
+		letters  string
+		want     []string
+	}{
+		{NoStream, "x", []string{"2@s"}},
+		{Any, "x", []string{"2@s"}},
+		{1, "x", []string{"2@s"}},
+		{Any, "", nil},
+		{1, "", nil},
+	} {
+		t.Run(fmt.Sprintf("%d %q", row.expected, row.letters), func(t *testing.T) {
+			t.Parallel()
+			w := open(t, alone{})
+			w.must("s", named("ab")...)
+			do(w, (*Store).Delete, "s")
+			w.answer("s", row.expected, row.letters)
+			told, err := w.story(ofStream("s", 0))
+			if diff := cmp.Diff(row.want, told); diff != "" || err != nil {
+				t.Errorf("%v\n%s", err, diff)
 			}
 		})
 	}

@@ -86,18 +86,21 @@ func TestUndelete(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		name, json string
+		deleted    bool // before, and not by the metadata themselves
 		append     string
 		want       string
 		told       []string
 	}{
-		{"by an event", `{"$tb":9223372036854775807,"mine":1}`, "x", `{"$tb":3,"mine":1}`, []string{"3@s"}},
-		{"by metadata", `{"mine":2}`, "", `{"$tb":3,"mine":2}`, nil},
+		{"by an event", `{"$tb":9223372036854775807,"mine":1}`, false, "x", `{"$tb":3,"mine":1}`, []string{"3@s"}},
+		{"by metadata", `{"mine":2}`, true, "", `{"$tb":3,"mine":2}`, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			w := open(t, alone{})
 			w.must("s", named("abc")...)
-			do(w, (*Store).Delete, "s")
+			if row.deleted {
+				do(w, (*Store).Delete, "s")
+			}
 			if err := w.store.SetMetadata("s", row.json); err != nil {
 				t.Fatal(err)
 			}

@@ -35,8 +35,6 @@ func (s *Store) allForwards(from place, count, window int, allowed filter) (allP
 	case from == head:
 		page.end = true
 		return page, nil
-	case from.commit < 0 || from.prepare < 0:
-		return page, errInvalidPosition
 	case from.commit > s.lastIndexed():
 		page.end = true
 		return page, nil
@@ -75,7 +73,7 @@ func (s *Store) allBackwards(from place, count, window int, allowed filter) (all
 	switch {
 	case from.commit > int64(s.end):
 		return page, errPastEnd
-	case from.commit < 0 || from.prepare < 0 || !s.boundary(from.commit):
+	case !s.boundary(from.commit):
 		return page, errInvalidPosition
 	}
 	i, _ := slices.BinarySearchFunc(s.log[:s.shown], uint64(from.commit), byPosition)

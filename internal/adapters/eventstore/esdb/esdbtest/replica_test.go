@@ -184,7 +184,7 @@ func TestReplicas(t *testing.T) {
 	if r := follower.Records(); r[len(r)-1].Stream != epochs || r[len(r)-1].Number != 1 {
 		t.Errorf("the second epoch is %+v", r[len(r)-1])
 	}
-	if out, err := follower.Append("s", Any, named("a")); err != nil || out.Revision != 3 {
+	if out, err := follower.Append("s", Any, named("c")); err != nil || out.Revision != 3 {
 		t.Errorf("a new leader knows ids: %+v, %v", out, err)
 	}
 }

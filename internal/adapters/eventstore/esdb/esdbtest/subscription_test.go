@@ -271,6 +271,72 @@ func TestCheckpointsCatchingUp(t *testing.T) {
 	}
 }
 
+// TestCheckpointsOfMatches: pages of matching events are shorter than the window, and what was considered above an
+// interval counts for the next.
+func TestCheckpointsOfMatches(t *testing.T) {
+	t.Parallel()
+	w := open(t, alone{})
+	w.must("s", fresh(200)...)
+	var after []string
+	last := ""
+	for _, m := range until(t, w.read(fromStart, subscribed, prefixes(50, 1, "s")), "caught up") {
+		if m.GetCheckpoint() != nil {
+			after = append(after, last)
+		}
+		last = tell(m)
+	}
+	if diff := cmp.Diff([]string{"63@s", "127@s", "159@s", "199@s"}, after); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// TestFellBehind: a subscription that finds something forgotten says how far it came, if it says such things and has
+// not said it yet, and goes to catch up.
+func TestFellBehind(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name     string
+		interval int
+		told     bool
+		want     []string
+	}{
+		{"filtered", 100, false, []string{"caught up", "checkpoint"}},
+		{"filtered, checkpoint told before", 100, true, []string{"caught up"}},
+		{"unfiltered", 0, false, []string{"caught up"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			store, first := NewStore(), fresh(1)
+			if _, err := store.Append("s", Any, first); err != nil {
+				t.Fatal(err)
+			}
+			var told []string
+			s := subscription{
+				reader: reader{
+					service: &service{store: store, node: alone{}}, ctx: t.Context(), encoder: encoder{log: store},
+					send: func(m *streams.ReadResp) error { told = append(told, tell(m)); return nil },
+				},
+				stream: "$all", live: &live{stream: "$all", allowed: notHidden, interval: row.interval}, told: head,
+				place: func(r Record) place { return at(r.Position) },
+			}
+			last := store.listen(s.live)
+			s.at = place{last, last}
+			if row.told {
+				s.told = s.at
+			}
+			if _, err := store.Append("s", Any, fresh(liveSize+1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.goLive(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(row.want, told); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestCheckpointOfNothing: where all is considered at once and nothing matches, the checkpoint is before everything.
 func TestCheckpointOfNothing(t *testing.T) {
 	t.Parallel()
@@ -433,4 +499,9 @@ func TestStopEndsSubscription(t *testing.T) {
 	close(n.stop)
 	_, err := c.Recv()
 	w.same("Unavailable: the server shuts down", err, nil)
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if n := len(w.store.live); n > 0 {
+		t.Errorf("%d subscriptions are still told what happens", n)
+	}
 }
