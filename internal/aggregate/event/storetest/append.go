@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,141 +16,80 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 )
 
-func (s suite) append(t *testing.T) {
-	s.cases(t, map[string]func(*testing.T, event.Log){
-		"a new stream begins at revision 0":              testNewStream,           // 1
-		"a stream that exists is not begun again":        testNotBegunAgain,       // 2
-		"only the exact revision is taken":               testExactRevision,       // 3, 4
-		"a repeated append gives its first answer":       s.testRepeated,          // 6
-		"a repetition with another later event conflict": testRepeatedDifferently, // 7
-		"a repetition of the beginning is taken":         testRepeatedPrefix,      // 8
-		"one id may stand in two streams":                testSameIDElsewhere,     // 9
-		"readers see all of an append or nothing":        s.testAtomic,            // 10
-		"one of many writers wins each revision":         testOneWinner,           // 11
-		"what cannot be stored is refused":               testRefused,             // 12
-		"an append may hold one mebibyte":                testLargest,             // 13
-		"bodies come back byte by byte":                  testBytes,               // 14, 16
-		"ids of every version come back":                 testIDs,                 // 15
-		"names may be long":                              testLongNames,           // 16
-		"a cancelled append writes nothing":              testCancelledBefore,     // 17
-		"an append cancelled on its way converges":       testCancelledDuring,     // 17
-		"positions grow in commit order":                 testPositions,           // 22
-		"the caller keeps his bytes":                     testCallerKeepsBytes,
-	})
+var appendTests = tests{
+	"a new stream begins at revision 0":           testNewStream,        // 1
+	"a stream that exists is not begun again":     testNotBegunAgain,    // 2
+	"only the exact revision is taken":            testExactRevision,    // 3, 4
+	"a conflict tells where the others have come": testConflictTells,    // 3
+	"readers see all of an append or nothing":     testAtomic,           // 10
+	"one of many writers wins each revision":      testOneWinner,        // 11
+	"what cannot be stored is refused":            testRefused,          // 12
+	"an append may hold one mebibyte":             testLargest,          // 13
+	"bodies come back byte by byte":               testBytes,            // 14, 16
+	"ids of every version come back":              testIDs,              // 15
+	"names may be long":                           testLongNames,        // 16
+	"a cancelled append writes nothing":           testCancelledBefore,  // 17
+	"an append cancelled on its way converges":    testCancelledDuring,  // 17
+	"positions grow in commit order":              testPositions,        // 22
+	"the caller keeps his bytes":                  testCallerKeepsBytes, // 14
 }
 
-func testNewStream(t *testing.T, l event.Log) {
-	events := raw(3)
-	pos := mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
-	got := wantStream(t, l, "subscription-m.1", events...)
+func testNewStream(t *testing.T, w *world) {
+	stream, events := w.stream("subscription-m.1"), raw(3)
+	pos := w.mustAppend(t, stream, event.NoStream, events...)
+	got := w.wantStream(t, stream, events...)
 	if last := got[2].Position; pos.IsZero() || pos != last {
 		t.Errorf("append answered position %s, the last event stands at %s", pos, last)
 	}
+	w.wantHead(t, pos)
 }
 
-func testNotBegunAgain(t *testing.T, l event.Log) {
-	events := raw(2)
-	mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
-	_, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, raw(1)...)
-	wantConflict(t, err, "subscription-m.1", event.NoStream, 1)
-	wantStream(t, l, "subscription-m.1", events...)
+func testNotBegunAgain(t *testing.T, w *world) {
+	stream, events := w.stream("subscription-m.1"), raw(2)
+	w.mustAppend(t, stream, event.NoStream, events...)
+	w.refused(t, stream, event.NoStream, 1, raw(1)...)
+	w.refused(t, stream, event.NoStream, 1, raw(5)...)
+	w.wantStream(t, stream, events...)
 }
 
-func testExactRevision(t *testing.T, l event.Log) {
-	const stream = "subscription-m.1"
+func testExactRevision(t *testing.T, w *world) {
+	stream, events := w.stream("subscription-m.1"), raw(3)
 	for _, at := range []event.Revision{0, 7} {
-		_, err := l.Append(t.Context(), stream, at, raw(1)...)
-		wantConflict(t, err, stream, at, event.NoStream)
+		w.refused(t, stream, at, event.NoStream, raw(1)...)
 	}
-	wantStream(t, l, stream)
-	events := raw(3)
-	mustAppend(t, l, stream, event.NoStream, events[:2]...)
-	mustAppend(t, l, stream, 1, events[2])
+	w.wantStream(t, stream)
+	w.mustAppend(t, stream, event.NoStream, events[:2]...)
+	w.mustAppend(t, stream, 1, events[2])
 	for _, at := range []event.Revision{0, 1, 3, 100} {
-		_, err := l.Append(t.Context(), stream, at, raw(1)...)
-		wantConflict(t, err, stream, at, 2)
+		w.refused(t, stream, at, 2, raw(1)...)
 	}
-	wantStream(t, l, stream, events...)
+	w.wantStream(t, stream, events...)
 }
 
-func (s suite) testRepeated(t *testing.T, l event.Log) {
-	const stream = "subscription-m.1"
-	events := raw(5)
-	first := mustAppend(t, l, stream, event.NoStream, events[:2]...)
-	second := mustAppend(t, l, stream, 1, events[2:]...)
-	repeat := func(when string) {
-		if pos := mustAppend(t, l, stream, event.NoStream, events[:2]...); pos != first {
-			t.Errorf("%s: the first append answered %s, now %s", when, first, pos)
-		}
-		if pos := mustAppend(t, l, stream, 1, events[2:]...); pos != second {
-			t.Errorf("%s: the second append answered %s, now %s", when, second, pos)
-		}
-		wantStream(t, l, stream, events...)
+// testConflictTells: whoever lost goes on at the revision that the conflict names, so it must be the one of now.
+func testConflictTells(t *testing.T, w *world) {
+	stream := w.stream("subscription-m.1")
+	var want []event.Raw
+	for i := range 10 {
+		others := raw(i%3 + 1)
+		w.mustAppend(t, stream, event.Revision(len(want))-1, others...)
+		want = append(want, others...)
+		last := event.Revision(len(want)) - 1
+		w.refused(t, stream, event.NoStream, last, raw(1)...)
+		w.refused(t, stream, last-1, last, raw(2)...)
+		w.refused(t, stream, last+1, last, raw(1)...)
 	}
-	repeat("at once")
-	events = append(events, fill(t, l, stream, 4, s.size(1000))...)
-	head := events
-	events = head[:5]
-	check := func(when string) {
-		if pos := mustAppend(t, l, stream, event.NoStream, events[:2]...); pos != first {
-			t.Errorf("%s: the first append answered %s, now %s", when, first, pos)
-		}
-		if pos := mustAppend(t, l, stream, 1, events[2:]...); pos != second {
-			t.Errorf("%s: the second append answered %s, now %s", when, second, pos)
-		}
-		wantStream(t, l, stream, head...)
-	}
-	check("many events later")
-	if s.Reopen == nil {
-		return
-	}
-	l = s.Reopen(t, l)
-	defer closeLog(t, l)
-	check("after a restart")
+	w.wantStream(t, stream, want...)
 }
 
-func testRepeatedDifferently(t *testing.T, l event.Log) {
-	const stream = "subscription-m.1"
-	events := raw(3)
-	mustAppend(t, l, stream, event.NoStream, events...)
-	other := []event.Raw{events[0], raw(1)[0]}
-	_, err := l.Append(t.Context(), stream, event.NoStream, other...)
-	wantConflict(t, err, stream, event.NoStream, 2)
-	_, err = l.Append(t.Context(), stream, event.NoStream, events[1], events[0]) // the same ids in another order
-	wantConflict(t, err, stream, event.NoStream, 2)
-	wantStream(t, l, stream, events...)
-}
-
-func testRepeatedPrefix(t *testing.T, l event.Log) {
-	const stream = "subscription-m.1"
-	events := raw(2)
-	mustAppend(t, l, stream, event.NoStream, events...)
-	pos := mustAppend(t, l, stream, event.NoStream, events[0])
-	got := wantStream(t, l, stream, events...)
-	if want := got[0].Position; pos != want {
-		t.Errorf("the beginning's repetition answered %s, want %s", pos, want)
-	}
-	_, err := l.Append(t.Context(), stream, event.NoStream, append(events[:2:2], raw(1)...)...)
-	wantConflict(t, err, stream, event.NoStream, 1)
-	wantStream(t, l, stream, events...)
-}
-
-func testSameIDElsewhere(t *testing.T, l event.Log) {
-	events := raw(1)
-	mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
-	mustAppend(t, l, "subscription-m.2", event.NoStream, events...)
-	wantStream(t, l, "subscription-m.1", events...)
-	wantStream(t, l, "subscription-m.2", events...)
-}
-
-func (s suite) testAtomic(t *testing.T, l event.Log) {
-	const stream, size = "subscription-m.1", 100
-	rounds := s.size(50)
+func testAtomic(t *testing.T, w *world) {
+	const size = 100
+	stream, rounds := w.stream("subscription-m.1"), w.size(50)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		for i := range rounds {
-			if _, err := l.Append(t.Context(), stream, event.Revision(i*size-1), raw(size)...); err != nil {
+			if _, err := w.Append(t.Context(), stream, event.Revision(i*size-1), raw(size)...); err != nil {
 				t.Errorf("append %d: %v", i, err)
 				return
 			}
@@ -162,7 +102,7 @@ func (s suite) testAtomic(t *testing.T, l event.Log) {
 		default:
 		}
 		// A page boundary may stand between two looks, but never inside an append.
-		all, err := readAll(t.Context(), l, stream, 0)
+		all, err := readAll(t.Context(), w, stream, 0)
 		if err != nil && !errors.Is(err, event.ErrStreamNotFound) {
 			t.Fatal(err)
 		}
@@ -170,20 +110,22 @@ func (s suite) testAtomic(t *testing.T, l event.Log) {
 			t.Fatalf("a reader saw %d events, want a multiple of %d", len(all), size)
 		}
 	}
-	if all, _ := readAll(t.Context(), l, stream, 0); len(all) != rounds*size {
+	if all, _ := readAll(t.Context(), w, stream, 0); len(all) != rounds*size {
 		t.Errorf("got %d events, want %d", len(all), rounds*size)
 	}
 }
 
-func testOneWinner(t *testing.T, l event.Log) {
-	const stream, writers, revisions = "subscription-m.1", 50, 10
+func testOneWinner(t *testing.T, w *world) {
+	w.alone(t)
+	const writers, revisions = 50, 10
+	stream := w.stream("subscription-m.1")
 	for r := range event.Revision(revisions) {
-		var wg sync.WaitGroup
+		var writing sync.WaitGroup
 		won := make(chan event.Raw, writers)
 		for range writers {
-			wg.Go(func() {
+			writing.Go(func() {
 				e := raw(1)[0]
-				_, err := l.Append(t.Context(), stream, r-1, e)
+				_, err := w.Append(t.Context(), stream, r-1, e)
 				if err == nil {
 					won <- e
 					return
@@ -191,188 +133,204 @@ func testOneWinner(t *testing.T, l event.Log) {
 				wantConflict(t, err, stream, r-1, r)
 			})
 		}
-		wg.Wait()
+		writing.Wait()
 		if len(won) != 1 {
 			t.Fatalf("revision %d: %d writers won, want 1", r, len(won))
 		}
 		winner := <-won
-		all, err := readAll(t.Context(), l, stream, r)
-		if err != nil || len(all) != 1 || all[0].ID != winner.ID {
-			t.Fatalf("revision %d: read %v, %v; want event %s", r, ids(all), err, winner.ID)
+		got, err := readAll(t.Context(), w, stream, r)
+		if err != nil || len(got) != 1 || got[0].ID != winner.ID {
+			t.Fatalf("revision %d: read %v, %v; want event %s", r, ids(got), err, winner.ID)
 		}
 	}
 }
 
-func testRefused(t *testing.T, l event.Log) {
-	good := raw(2)
+func testRefused(t *testing.T, w *world) {
+	stream, good := w.stream("subscription-m.1"), raw(2)
 	change := func(f func(*event.Raw)) []event.Raw {
-		e := raw(1)
-		f(&e[0])
+		e := raw(2)
+		f(&e[1])
 		return e
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		stream string
 		at     event.Revision
 		events []event.Raw
 	}{
-		"no events":              {"subscription-m.1", -1, nil},
-		"no id":                  {"subscription-m.1", -1, change(func(e *event.Raw) { e.ID = uuid.Nil })},
-		"an id twice":            {"subscription-m.1", -1, []event.Raw{good[0], good[1], good[0]}},
-		"no type":                {"subscription-m.1", -1, change(func(e *event.Raw) { e.Type = "" })},
-		"a system type":          {"subscription-m.1", -1, change(func(e *event.Raw) { e.Type = "$metadata" })},
+		"no events":              {stream, -1, nil},
+		"no id":                  {stream, -1, change(func(e *event.Raw) { e.ID = uuid.Nil })},
+		"an id twice":            {stream, -1, []event.Raw{good[0], good[1], good[0]}},
+		"no type":                {stream, -1, change(func(e *event.Raw) { e.Type = "" })},
+		"a type that is long":    {stream, -1, change(func(e *event.Raw) { e.Type = strings.Repeat("t", 201) })},
+		"a system type":          {stream, -1, change(func(e *event.Raw) { e.Type = "$metadata" })},
+		"a type that is no text": {stream, -1, change(func(e *event.Raw) { e.Type = "\xff" })},
 		"no name":                {"", -1, good},
-		"a system stream":        {"$settings", -1, good},
-		"a name with a space":    {"subscription-m 1", -1, good},
-		"a name with a slash":    {"subscription-m/1", -1, good},
-		"a name with an umlaut":  {"subscription-mü", -1, good},
-		"a name that is long":    {strings.Repeat("n", 201), -1, good},
-		"a revision before none": {"subscription-m.1", -2, good},
-	}
-	for name, tt := range tests {
-		_, err := l.Append(t.Context(), tt.stream, tt.at, tt.events...)
+		"a system stream":        {"$" + stream, -1, good},
+		"a name with a space":    {stream + " 1", -1, good},
+		"a name with a slash":    {stream + "/1", -1, good},
+		"a name with an umlaut":  {stream + "ü", -1, good},
+		"a name that is long":    {stream + strings.Repeat("n", 201-len(stream)), -1, good},
+		"a revision before none": {stream, -2, good},
+	} {
+		_, err := w.Append(t.Context(), tt.stream, tt.at, tt.events...)
 		wantError(t, name, err, event.ErrInvalidArgument)
 	}
-	if head, err := l.Head(t.Context()); err != nil || !head.IsZero() {
-		t.Errorf("head: got %s, %v; want nothing written", head, err)
+	w.wantStream(t, stream)
+	if got := w.followed(t, w.start); len(got) > 0 {
+		t.Errorf("got %d events in the log, want nothing written", len(got))
 	}
+	w.wantHead(t, w.start.Position)
 }
 
-func testLargest(t *testing.T, l event.Log) {
+func testLargest(t *testing.T, w *world) {
 	sized := func(n int) event.Raw {
 		e := raw(1)[0]
 		e.Data = bytes.Repeat([]byte("x"), n-len(e.Metadata)-2*len(e.Type))
 		return e
 	}
 	one, half := sized(1<<20), []event.Raw{sized(1 << 19), sized(1 << 19)}
-	mustAppend(t, l, "subscription-m.1", event.NoStream, one)
-	mustAppend(t, l, "subscription-m.2", event.NoStream, half...)
-	wantStream(t, l, "subscription-m.1", one)
-	wantStream(t, l, "subscription-m.2", half...)
+	first, second, third := w.stream("subscription-m.1"), w.stream("subscription-m.2"), w.stream("subscription-m.3")
+	w.mustAppend(t, first, event.NoStream, one)
+	w.mustAppend(t, second, event.NoStream, half...)
+	w.wantStream(t, first, one)
+	w.wantStream(t, second, half...)
+	wantBodies(t, "followed", w.followed(t, w.start, w.category("subscription")), append([]event.Raw{one}, half...))
 	for name, events := range map[string][]event.Raw{
 		"one event, a byte too much":  {sized(1<<20 + 1)},
 		"two events, a byte too much": {sized(1 << 19), sized(1<<19 + 1)},
 	} {
-		_, err := l.Append(t.Context(), "subscription-m.3", event.NoStream, events...)
+		_, err := w.Append(t.Context(), third, event.NoStream, events...)
 		wantError(t, name, err, event.ErrTooLarge)
 	}
-	wantStream(t, l, "subscription-m.3")
+	w.wantStream(t, third)
 }
 
-func testBytes(t *testing.T, l event.Log) {
+func testBytes(t *testing.T, w *world) {
+	stream, bodiless := w.stream("subscription-m.1"), w.stream("subscription-m.2")
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)
 	}
-	events := raw(6)
+	events := raw(7)
 	events[0].Data, events[0].Metadata = every, every
 	events[1].Data, events[1].Metadata = []byte{}, []byte{}
 	events[2].Data, events[2].Metadata = []byte(`{"broken`), []byte("null")
 	events[3].Data, events[3].Metadata = []byte(`{"name":"Zoë 猫 🐈"}`), []byte(`{"actor":"ąśćż"}`)
 	events[4].Data = []byte{0}
 	events[5].Type = "ваучер"
-	mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
-	wantStream(t, l, "subscription-m.1", events...)
+	events[6].Type = strings.Repeat("t", 200)
+	w.mustAppend(t, stream, event.NoStream, events...)
+	w.wantStream(t, stream, events...)
 
 	none := raw(1) // a body that is not there comes back without bytes
 	none[0].Data, none[0].Metadata = nil, nil
-	mustAppend(t, l, "subscription-m.2", event.NoStream, none...)
-	got, err := readAll(t.Context(), l, "subscription-m.2", 0)
-	if err != nil || len(got) != 1 || len(got[0].Data)+len(got[0].Metadata) != 0 {
-		t.Errorf("got %v, %v; want one event without bodies", got, err)
-	}
+	w.mustAppend(t, bodiless, event.NoStream, none...)
+	w.wantStream(t, bodiless, none...)
+	wantBodies(t, "followed", w.followed(t, w.start, w.category("subscription")), append(events, none...))
 }
 
-func testIDs(t *testing.T, l event.Log) {
+func testIDs(t *testing.T, w *world) {
 	seven, err := uuid.NewV7()
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := raw(4)
+	events := raw(5)
 	events[0].ID = uuid.New()
 	events[1].ID = uuid.NewSHA1(uuid.NameSpaceURL, []byte("name"))
 	events[2].ID = seven
 	events[3].ID = uuid.Max
-	mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
-	wantStream(t, l, "subscription-m.1", events...)
+	events[4].ID = uuid.MustParse("00112233-4455-6677-8899-aabbccddeeff") // no byte twice: none may change its place
+	stream := w.stream("subscription-m.1")
+	w.mustAppend(t, stream, event.NoStream, events...)
+	w.wantStream(t, stream, events...)
+	wantBodies(t, "followed", w.followed(t, w.start, w.category("subscription")), events)
 }
 
-func testLongNames(t *testing.T, l event.Log) {
-	for _, stream := range []string{"n", "category-" + strings.Repeat("A.b_c:9", 27) + "xy", "no.category", "a-b-c"} {
+func testLongNames(t *testing.T, w *world) {
+	names := []string{
+		w.stream("n"), w.stream("no.category"), w.stream("a-b-c"), w.stream("a-"), w.stream("a--b"), w.stream("Z.y_x:9"),
+		(w.stream("category-") + strings.Repeat("A.b_c:9-", 25))[:200], (w.stream("") + strings.Repeat("c", 200))[:200],
+	}
+	if !w.Shared {
+		names = append(names, "n", "0", strings.Repeat("N", 200))
+	}
+	for _, stream := range names {
 		events := raw(1)
-		mustAppend(t, l, stream, event.NoStream, events...)
-		wantStream(t, l, stream, events...)
+		w.mustAppend(t, stream, event.NoStream, events...)
+		w.wantStream(t, stream, events...)
+		if got := w.followed(t, w.start, event.Category(stream)); !slices.Contains(ids(got), events[0].ID) {
+			t.Errorf("followed category %q: got %v, want the event of %s", event.Category(stream), got, stream)
+		}
 	}
 }
 
-func testCancelledBefore(t *testing.T, l event.Log) {
+func testCancelledBefore(t *testing.T, w *world) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := l.Append(ctx, "subscription-m.1", event.NoStream, raw(1)...)
+	stream := w.stream("subscription-m.1")
+	_, err := w.Append(ctx, stream, event.NoStream, raw(1)...)
 	wantError(t, "append", err, context.Canceled)
 	if errors.Is(err, event.ErrUnknownOutcome) {
 		t.Errorf("got %v, want an error that says that nothing was written", err)
 	}
-	wantStream(t, l, "subscription-m.1")
+	w.wantStream(t, stream)
 }
 
-func testCancelledDuring(t *testing.T, l event.Log) {
-	for i := range 200 {
-		stream := fmt.Sprintf("subscription-m.%d", i)
+func testCancelledDuring(t *testing.T, w *world) {
+	for i := range w.size(200) {
+		stream := w.stream(fmt.Sprintf("subscription-m.%d", i))
 		ctx, cancel := context.WithCancel(t.Context())
 		begun := make(chan struct{})
 		go func() { <-begun; cancel() }()
 		events := raw(2)
 		close(begun)
-		_, err := l.Append(ctx, stream, event.NoStream, events...)
+		_, err := w.Append(ctx, stream, event.NoStream, events...)
 		cancel()
 		switch {
 		case err == nil:
 		case !errors.Is(err, context.Canceled):
 			t.Fatalf("got %v, want context.Canceled", err)
 		case !errors.Is(err, event.ErrUnknownOutcome):
-			wantStream(t, l, stream) // it says that nothing was written
+			w.wantStream(t, stream) // it says that nothing was written
 		}
-		mustAppend(t, l, stream, event.NoStream, events...)
-		wantStream(t, l, stream, events...)
+		w.mustAppend(t, stream, event.NoStream, events...)
+		w.wantStream(t, stream, events...)
 	}
 }
 
-func testPositions(t *testing.T, l event.Log) {
-	last := event.Position{}
-	var want []uuid.UUID
+func testPositions(t *testing.T, w *world) {
+	last := w.start.Position
+	var want []event.Raw
+	var answered []event.Position
+	at := [3]event.Revision{event.NoStream, event.NoStream, event.NoStream}
 	for i := range 30 {
-		stream := fmt.Sprintf("subscription-m.%d", i%3)
 		events := raw(i%4 + 1)
-		revision := event.NoStream
-		if all, err := readAll(t.Context(), l, stream, 0); err == nil {
-			revision = event.Revision(len(all)) - 1
-		}
-		pos := mustAppend(t, l, stream, revision, events...)
+		pos := w.mustAppend(t, w.stream(fmt.Sprintf("subscription-m.%d", i%3)), at[i%3], events...)
 		if pos.Compare(last) <= 0 {
 			t.Errorf("append %d answered %s after %s, want a later position", i, pos, last)
 		}
-		last = pos
-		for _, e := range events {
-			want = append(want, e.ID)
-		}
-		if head, err := l.Head(t.Context()); err != nil || head != pos {
-			t.Errorf("head: got %s, %v; want %s", head, err, pos)
-		}
+		w.wantHead(t, pos)
+		at[i%3] += event.Revision(len(events))
+		last, want, answered = pos, append(want, events...), append(answered, pos)
 	}
-	all, _ := followAll(t, l, event.Cursor{})
-	if diff := cmp.Diff(want, ids(all)); diff != "" {
-		t.Errorf("the log's order is not the order of commits (-want +got):\n%s", diff)
+	all := w.followed(t, w.start)
+	if diff := cmp.Diff(rawIDs(want), ids(all)); diff != "" {
+		t.Fatalf("the log's order is not the order of commits (-want +got):\n%s", diff)
+	}
+	next := 0
+	for i, pos := range answered {
+		if next += i%4 + 1; all[next-1].Position != pos {
+			t.Errorf("append %d answered %s, its last event was followed at %s", i, pos, all[next-1].Position)
+		}
 	}
 }
 
-func testCallerKeepsBytes(t *testing.T, l event.Log) {
-	events := raw(1)
+func testCallerKeepsBytes(t *testing.T, w *world) {
+	stream, events := w.stream("subscription-m.1"), raw(1)
 	want := event.Raw{ID: events[0].ID, Type: events[0].Type, Data: bytes.Clone(events[0].Data), Metadata: bytes.Clone(events[0].Metadata)}
-	mustAppend(t, l, "subscription-m.1", event.NoStream, events...)
+	w.mustAppend(t, stream, event.NoStream, events...)
 	clear(events[0].Data)
 	clear(events[0].Metadata)
-	wantStream(t, l, "subscription-m.1", want)
-	if all, _ := followAll(t, l, event.Cursor{}); len(all) != 1 || !cmp.Equal(want, all[0].Raw) {
-		t.Errorf("followed %v, want %v", all, want)
-	}
+	w.wantStream(t, stream, want)
+	wantBodies(t, "what the caller gave and then wiped", w.followed(t, w.start), []event.Raw{want})
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -14,35 +14,37 @@ import (
 	"ledger.internal/ledger/internal/aggregate/event"
 )
 
-func (s suite) lifecycle(t *testing.T) {
-	s.cases(t, map[string]func(*testing.T, event.Log){
-		"closed in the middle of everything": testClose,          // 60
-		"a closed log says so":               testClosed,         // 60
-		"everything at once":                 s.testSoak,         // 62
-		"what was appended survives":         s.testReopen,       // 6, 62
-		"opened and closed many times":       s.testOpenAndClose, // 61
-	})
+var lifecycleTests = tests{
+	"closed in the middle of everything": testClose,         // 60
+	"closed under who waits":             testCloseWaiting,  // 60
+	"a closed log says so":               testClosed,        // 60
+	"opened and closed many times":       testOpenAndClose,  // 61
+	"everything at once":                 testSoak,          // 62
+	"what was appended survives":         testReopen,        // 6, 62
+	"two ways to one log are one log":    testSecondOpening, // 11, 31
 }
 
-func testClose(t *testing.T, l event.Log) {
-	fill(t, l, "subscription-m.1", event.NoStream, 500)
+func testClose(t *testing.T, w *world) {
+	w.alone(t)
+	stream := w.stream("subscription-m.1")
+	w.fill(t, stream, event.NoStream, 500)
 	allowed := func(what string, err error) {
 		if err != nil && !errors.Is(err, event.ErrClosed) && !errors.Is(err, event.ErrUnknownOutcome) && !errors.Is(err, context.Canceled) {
 			t.Errorf("%s beside Close: got %v, want ErrClosed or success", what, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), w.Patience)
 	defer cancel()
 	var begun, ended sync.WaitGroup
 	start := func(f func(i int)) {
-		for i := range 25 {
+		for i := range 20 {
 			begun.Add(1)
 			ended.Go(func() { begun.Done(); f(i) })
 		}
 	}
 	start(func(i int) {
 		for r := event.NoStream; ; r++ {
-			if _, err := l.Append(ctx, fmt.Sprintf("subscription-n.%d", i), r, raw(1)...); err != nil {
+			if _, err := w.Append(ctx, w.stream(fmt.Sprintf("subscription-n.%d", i)), r, raw(1)...); err != nil {
 				allowed("append", err)
 				return
 			}
@@ -50,111 +52,175 @@ func testClose(t *testing.T, l event.Log) {
 	})
 	start(func(int) {
 		for {
-			if _, err := readAll(ctx, l, "subscription-m.1", 0); err != nil {
+			if _, err := readAll(ctx, w, stream, 0); err != nil {
 				allowed("read", err)
 				return
 			}
 		}
 	})
 	start(func(int) {
-		allowed("follow", l.Follow(ctx, nil, event.Cursor{}, func(context.Context, event.Message) error { return nil }))
+		allowed("follow", w.Follow(ctx, nil, w.start, func(context.Context, event.Message) error { return nil }))
 	})
 	start(func(int) {
 		for {
-			if _, err := l.Head(ctx); err != nil {
+			if _, err := w.Head(ctx); err != nil {
 				allowed("head", err)
 				return
 			}
 		}
 	})
 	begun.Wait()
-	if err := l.Close(); err != nil {
-		t.Errorf("close: %v", err)
+	for range 3 { // also beside itself
+		ended.Go(func() { closeLog(t, w) })
 	}
 	ended.Wait()
 	if ctx.Err() != nil {
-		t.Errorf("after %s something had still not noticed that the log is closed", patience)
+		t.Errorf("after %s something had still not noticed that the log is closed", w.Patience)
 	}
 }
 
-func testClosed(t *testing.T, l event.Log) {
-	mustAppend(t, l, "subscription-m.1", event.NoStream, raw(1)...)
-	closeLog(t, l)
-	closeLog(t, l) // twice is fine
-	_, err := l.Append(t.Context(), "subscription-m.1", 0, raw(1)...)
+// testCloseWaiting closes a log under a follower that waits for more, a handler that is busy, and a reader between two
+// events.
+func testCloseWaiting(t *testing.T, w *world) {
+	stream := w.stream("subscription-m.1")
+	w.fill(t, stream, event.NoStream, 400)
+	waiting := w.following(t, w.start)
+	waiting.until(t, w.start.Position)
+	busy := w.following(t, w.start)
+	busy.next(t)
+	n, errs := 0, 0
+	for _, err := range w.Read(t.Context(), stream, 0) {
+		if err != nil {
+			errs++
+			wantError(t, "a reader under whom the log is closed", err, event.ErrClosed)
+			continue
+		}
+		if n++; n == 1 {
+			closeLog(t, w)
+		}
+	}
+	if errs > 1 || n+errs < 2 || errs == 0 && n != 400 {
+		t.Errorf("got %d events and %d errors, want all 400 or one error", n, errs)
+	}
+	for _, f := range []*following{waiting, busy} {
+		for range f.messages { // what was already on its way
+			continue
+		}
+		wantError(t, "follow", <-f.done, event.ErrClosed)
+	}
+}
+
+func testClosed(t *testing.T, w *world) {
+	stream := w.stream("subscription-m.1")
+	w.mustAppend(t, stream, event.NoStream, raw(1)...)
+	closeLog(t, w)
+	closeLog(t, w) // twice is fine
+	_, err := w.Append(t.Context(), stream, 0, raw(1)...)
 	wantError(t, "append", err, event.ErrClosed)
-	_, err = readAll(t.Context(), l, "subscription-m.1", 0)
+	_, err = readAll(t.Context(), w, stream, 0)
 	wantError(t, "read", err, event.ErrClosed)
-	_, err = l.Head(t.Context())
+	_, err = w.Head(t.Context())
 	wantError(t, "head", err, event.ErrClosed)
-	err = l.Follow(t.Context(), nil, event.Cursor{}, func(context.Context, event.Message) error { return nil })
+	err = w.Follow(t.Context(), nil, w.start, func(context.Context, event.Message) error { return nil })
 	wantError(t, "follow", err, event.ErrClosed)
 }
 
-// testSoak lets writers, repeaters, readers and followers loose, and then checks the law: the streams laid side by
-// side are the log, and every follower saw the log.
-func (s suite) testSoak(t *testing.T, l event.Log) {
+func testOpenAndClose(t *testing.T, w *world) {
+	rounds := w.size(50)
+	files, goroutinesBefore := openFiles(), 1
+	closeLog(t, w)
+	for i := range rounds {
+		l := w.open(t)
+		again := &world{Log: l, suite: w.suite, tag: w.tag}
+		again.mustAppend(t, w.stream(fmt.Sprintf("subscription-m.%d", i)), event.NoStream, raw(1)...)
+		f := again.following(t, w.start)
+		f.next(t)
+		closeLog(t, l)
+		for range f.messages {
+			continue
+		}
+		wantError(t, "follow beside close", <-f.done, event.ErrClosed)
+	}
+	wantGoroutines(t, goroutinesBefore)
+	// Files do not tell whose they are. Those of the tests beside this one go when they end.
+	eventually(t, func() error {
+		if left := openFiles(); left >= files+rounds {
+			return fmt.Errorf("%d files are open, %d were before the log was opened and closed %d times", left, files, rounds)
+		}
+		return nil
+	})
+}
+
+// openFiles is how many files and sockets this process holds, where the system tells; otherwise 0.
+func openFiles() int {
+	all, _ := os.ReadDir("/proc/self/fd")
+	return len(all)
+}
+
+// testSoak lets writers, repeaters and followers loose, and then checks the law: the streams laid side by side are the
+// log, and every follower saw the log.
+func testSoak(t *testing.T, w *world) {
+	w.alone(t)
 	const writers, streams = 8, 5
-	rounds := s.size(300)
-	live := startFollow(t, l, event.Cursor{})
-	seen := make(chan []uuid.UUID, 1)
+	rounds := w.size(300)
+	live := w.following(t, w.start)
+	end := w.stream("end")
+	seen := make(chan []event.RawRecorded, 1)
 	go func() {
-		var got []uuid.UUID
-		for m := range live.messages {
-			if m.Kind == event.KindEvent {
-				got = append(got, m.Event.ID)
-			}
-			if m.Kind == event.KindEvent && m.Event.Stream == "end" {
+		var got []event.RawRecorded
+		for len(got) == 0 || got[len(got)-1].Stream != end {
+			m, err := live.take()
+			if err != nil {
+				t.Errorf("the live follower: %v", err)
 				break
 			}
+			if m.Kind == event.KindEvent {
+				got = append(got, m.Event)
+			}
 		}
-		seen <- got
+		seen <- w.mine(got)
 	}()
-	var wg sync.WaitGroup
-	for w := range writers {
-		wg.Go(func() { soakWriter(t, l, w, streams, rounds) })
+	var writing sync.WaitGroup
+	for i := range writers {
+		writing.Go(func() { soakWriter(t, w, i, streams, rounds) })
 	}
-	wg.Wait()
-	mustAppend(t, l, "end", event.NoStream, raw(1)...)
-	all, _ := followAll(t, l, event.Cursor{})
-	select {
-	case got := <-seen:
-		if diff := cmp.Diff(ids(all), got); diff != "" {
-			t.Errorf("a live follower and one from the beginning differ (-beginning +live):\n%s", diff)
-		}
-	case <-time.After(patience):
-		t.Fatal("the live follower never came to the end")
+	writing.Wait()
+	w.mustAppend(t, end, event.NoStream, raw(1)...)
+	all := w.followed(t, w.start)
+	if diff := cmp.Diff(ids(all), ids(<-seen)); diff != "" {
+		t.Errorf("a live follower and one from the beginning differ (-beginning +live):\n%s", diff)
 	}
 	byStream := map[string][]event.RawRecorded{}
 	for _, e := range all {
 		byStream[e.Stream] = append(byStream[e.Stream], e)
 	}
 	for stream, want := range byStream {
-		got, err := readAll(t.Context(), l, stream, 0)
+		got, err := readAll(t.Context(), w, stream, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s as followed and as read (-followed +read):\n%s", stream, diff)
-		}
+		wantEvents(t, stream+" as followed and as read", got, want)
 		wantPlaces(t, got, stream, 0)
 	}
 	if len(byStream) != streams+1 {
 		t.Errorf("got %d streams, want %d", len(byStream), streams+1)
 	}
+	if want := writers*rounds*2 + 1; len(all) != want { // one, two or three events in a round
+		t.Errorf("got %d events, want %d", len(all), want)
+	}
 }
 
 // soakWriter appends to shared streams, reading where they are when it loses, and repeats half of its appends.
-func soakWriter(t *testing.T, l event.Log, w, streams, rounds int) {
+func soakWriter(t *testing.T, w *world, writer, streams, rounds int) {
 	at := map[string]event.Revision{}
 	for i := range rounds {
-		stream := fmt.Sprintf("subscription-m.%d", (w+i)%streams)
+		stream := w.stream(fmt.Sprintf("subscription-m.%d", (writer+i)%streams))
 		if _, ok := at[stream]; !ok {
 			at[stream] = event.NoStream
 		}
 		events := raw(i%3 + 1)
 		for {
-			pos, err := l.Append(t.Context(), stream, at[stream], events...)
+			pos, err := w.Append(t.Context(), stream, at[stream], events...)
 			var wrong *event.WrongRevisionError
 			if errors.As(err, &wrong) {
 				at[stream] = wrong.Actual
@@ -165,7 +231,7 @@ func soakWriter(t *testing.T, l event.Log, w, streams, rounds int) {
 				return
 			}
 			if i%2 == 0 {
-				again, err := l.Append(t.Context(), stream, at[stream], events...)
+				again, err := w.Append(t.Context(), stream, at[stream], events...)
 				if err != nil || again != pos {
 					t.Errorf("repeated append: %s, %v; want %s", again, err, pos)
 				}
@@ -176,49 +242,46 @@ func soakWriter(t *testing.T, l event.Log, w, streams, rounds int) {
 	}
 }
 
-func (s suite) testReopen(t *testing.T, l event.Log) {
-	if s.Reopen == nil {
-		t.Skip("this log does not outlive its process")
-	}
-	var want []uuid.UUID
-	var last event.RawRecorded
+func testReopen(t *testing.T, w *world) {
+	stream := w.stream("subscription-m.1")
+	var want []event.Raw
+	at := w.start
 	for round := range event.Revision(5) {
-		if _, err := l.Append(t.Context(), "subscription-m.1", round*10+5, raw(1)...); err == nil {
+		if _, err := w.Append(t.Context(), stream, round*10+5, raw(1)...); err == nil {
 			t.Errorf("round %d: an append ahead of the stream was taken", round)
 		}
-		for _, e := range fill(t, l, "subscription-m.1", round*10-1, 10) {
-			want = append(want, e.ID)
-		}
-		l = s.Reopen(t, l)
-		all, _ := followAll(t, l, event.Cursor{})
-		if diff := cmp.Diff(want, ids(all)); diff != "" {
-			t.Fatalf("after restart %d (-want +got):\n%s", round, diff)
-		}
-		if last.ID != uuid.Nil {
-			rest, _ := followAll(t, l, event.Cursor{Position: last.Position, LastPosition: last.Position, LastID: last.ID})
-			if len(rest) != 10 {
-				t.Errorf("after restart %d: got %d events after the old cursor, want 10", round, len(rest))
-			}
-		}
-		last = all[len(all)-1]
-		if head, err := l.Head(t.Context()); err != nil || head != last.Position {
-			t.Errorf("after restart %d: head %s, %v; want %s", round, head, err, last.Position)
-		}
+		want = append(want, w.fill(t, stream, round*10-1, 10)...)
+		w.reopen(t)
+		wantBodies(t, fmt.Sprintf("after restart %d", round), w.followed(t, w.start), want)
+		all := w.wantStream(t, stream, want...)
+		wantEvents(t, fmt.Sprintf("after restart %d, behind the old cursor", round), w.followed(t, at), all[round*10:])
+		at = behind(all[len(all)-1])
+		w.wantHead(t, at.Position)
 	}
-	closeLog(t, l)
 }
 
-func (s suite) testOpenAndClose(t *testing.T, l event.Log) {
-	closeLog(t, l)
-	for range s.size(50) {
-		l := s.open(t)
-		mustAppend(t, l, "subscription-m.1", event.NoStream, raw(1)...)
-		f := startFollow(t, l, event.Cursor{})
-		f.next(t)
-		closeLog(t, l)
-		for range f.messages {
-			continue
-		}
-		wantError(t, "follow beside close", <-f.done, event.ErrClosed)
+// testSecondOpening: two that share a log see each other's appends, in answers and live.
+func testSecondOpening(t *testing.T, w *world) {
+	if !w.Shared {
+		w.skip(t, "each opening is a log of its own")
 	}
+	other := &world{Log: w.open(t), suite: w.suite, tag: w.tag}
+	t.Cleanup(func() { closeLog(t, other.Log) })
+	stream, events := w.stream("subscription-m.1"), raw(10)
+	here, there := w.following(t, w.start, w.category("subscription")), other.following(t, w.start, w.category("subscription"))
+	for i := range event.Revision(5) {
+		one, two := events[2*i:2*i+1], events[2*i+1:2*i+2]
+		first := w.mustAppend(t, stream, 2*i-1, one...)
+		other.refused(t, stream, 2*i-1, 2*i, two...)
+		other.repeated(t, stream, 2*i-1, first, one...)
+		pos := other.mustAppend(t, stream, 2*i, two...)
+		w.wantHead(t, pos)
+		for _, f := range []*following{here, there} {
+			got, _ := f.until(t, pos)
+			if diff := cmp.Diff([]uuid.UUID{one[0].ID, two[0].ID}, ids(got)); diff != "" {
+				t.Errorf("round %d, followed (-want +got):\n%s", i, diff)
+			}
+		}
+	}
+	w.wantStream(t, stream, events...)
 }
