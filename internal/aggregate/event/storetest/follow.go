@@ -36,16 +36,16 @@ func testFollow(t *testing.T, w *world) {
 	want := w.fill(t, stream, event.NoStream, 700)
 	head := w.head(t)
 	f := w.following(t, w.start)
-	got, _ := f.until(t, head)
+	got := f.until(t, head)
 	wantPlaces(t, got, stream, 0)
 	wantBodies(t, "events until caught up", got, want)
 	for i := range 5 {
 		events := raw(i + 1)
 		began := time.Now()
 		pos := w.mustAppend(t, w.stream(fmt.Sprintf("subscription-n.%d", i)), event.NoStream, events...)
-		live, _ := f.until(t, pos)
+		live := f.until(t, pos)
 		wantBodies(t, "live events", live, events)
-		if took := time.Since(began); took > soon {
+		if took := time.Since(began); took > w.soon() {
 			t.Errorf("a live event took %s", took)
 		}
 		if !w.at(f.at.Position, pos) {
@@ -131,8 +131,10 @@ func testFollowNothing(t *testing.T, w *world) {
 		w.fill(t, w.stream("numbers-"+uuid.NewString()), event.NoStream, 120)
 	}
 	head := w.head(t)
-	if _, cursors := w.passed(t, w.start, w.category("subscription")); !w.at(cursors[len(cursors)-1].Position, head) {
-		t.Errorf("it is caught up at %s, want %s, where the others' events end", cursors[len(cursors)-1].Position, head)
+	f := w.following(t, w.start, w.category("subscription"))
+	f.until(t, head)
+	if !w.at(f.at.Position, head) {
+		t.Errorf("it is caught up at %s, want %s, where the others' events end", f.at.Position, head)
 	}
 }
 
@@ -142,7 +144,7 @@ func testFollowUnmatched(t *testing.T, w *world) {
 	f.until(t, w.start.Position)
 	for range 3 {
 		pos := w.mustAppend(t, w.stream("numbers-"+uuid.NewString()), event.NoStream, raw(2)...)
-		if events, _ := f.until(t, pos); len(events) != 0 {
+		if events := f.until(t, pos); len(events) != 0 {
 			t.Errorf("got %d events, want none", len(events))
 		}
 		if !w.at(f.at.Position, pos) {
@@ -162,7 +164,7 @@ func testFollowErrors(t *testing.T, w *world) {
 	} {
 		for _, kind := range []event.Kind{event.KindEvent, event.KindCheckpoint, event.KindCaughtUp} {
 			stopped := false
-			err := w.Follow(t.Context(), []string{w.category("subscription")}, w.start, func(_ context.Context, m event.Message) error {
+			err := w.handle(t, []string{w.category("subscription")}, w.start, func(_ context.Context, m event.Message) error {
 				if stopped {
 					t.Errorf("%v at kind %d: a message after the error", stop, kind)
 				}
@@ -180,7 +182,7 @@ func testFollowErrors(t *testing.T, w *world) {
 	// Starting again behind the last event that was handled delivers the one that was not.
 	stop, at := errors.New("stop"), w.start
 	for i := range all {
-		err := w.Follow(t.Context(), []string{w.category("subscription")}, at, func(_ context.Context, m event.Message) error {
+		err := w.handle(t, []string{w.category("subscription")}, at, func(_ context.Context, m event.Message) error {
 			if m.Kind == event.KindEvent && m.Event.ID == all[i].ID {
 				return stop
 			}
@@ -211,12 +213,22 @@ func testFollowSlow(t *testing.T, w *world) {
 func testFollowBlocked(t *testing.T, w *world) {
 	stream := w.stream("subscription-m.1")
 	want := w.fill(t, stream, event.NoStream, 1)
-	for range 3 { // each has its first message in hand to the end
-		w.following(t, w.start)
+	var blocked [3]*following
+	var first [3]event.Message
+	for i := range blocked {
+		blocked[i] = w.following(t, w.start, w.category("subscription"))
+		first[i] = blocked[i].next(t) // and the one behind it stays in the handler's hands
 	}
 	want = append(want, w.fill(t, stream, 0, w.size(5000))...)
 	wantBodies(t, "events of another follower", w.followed(t, w.start, w.category("subscription")), want)
 	w.wantStream(t, stream, want...)
+	for i, f := range blocked { // none was given up meanwhile
+		var got []event.RawRecorded
+		if first[i].Kind == event.KindEvent {
+			got = append(got, first[i].Event)
+		}
+		wantBodies(t, "events of a follower that was blocked", append(got, f.collect(t, len(want)-len(got))...), want)
+	}
 }
 
 func testFollowMany(t *testing.T, w *world) {
@@ -258,7 +270,7 @@ func testFollowIndependent(t *testing.T, w *world) {
 	got := staying.collect(t, len(want))
 	for i := range 5 {
 		stop := errors.New("stop")
-		if err := w.Follow(t.Context(), nil, w.start, func(context.Context, event.Message) error { return stop }); err != stop {
+		if err := w.handle(t, nil, w.start, func(context.Context, event.Message) error { return stop }); err != stop {
 			t.Errorf("got error %v, want the handler's own", err)
 		}
 		leaving := w.following(t, w.start, w.category("subscription"))
@@ -280,7 +292,7 @@ func testFollowCancelled(t *testing.T, w *world) {
 		{"on its way", func(m event.Message) bool { return m.Kind == event.KindEvent }},
 		{"waiting for more", func(m event.Message) bool { return m.Kind == event.KindCaughtUp }},
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), w.Patience)
 		err := w.Follow(ctx, nil, w.start, func(_ context.Context, m event.Message) error {
 			if ctx.Err() != nil {
 				t.Errorf("%s: a message after the cancellation", at.name)
@@ -310,7 +322,7 @@ func testFollowLeaves(t *testing.T, w *world) {
 		f.until(t, w.start.Position)
 		began := time.Now()
 		f.end()
-		if took := time.Since(began); took > soon {
+		if took := time.Since(began); took > w.soon() {
 			t.Errorf("a follower took %s to stop", took)
 		}
 		if err := <-f.done; !errors.Is(err, context.Canceled) {
@@ -322,5 +334,5 @@ func testFollowLeaves(t *testing.T, w *world) {
 	for range w.size(100) {
 		leave()
 	}
-	wantGoroutines(t, before)
+	w.wantGoroutines(t, before)
 }

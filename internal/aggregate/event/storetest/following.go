@@ -41,6 +41,14 @@ func (w *world) following(t *testing.T, after event.Cursor, categories ...string
 	return f
 }
 
+// handle follows with a handler of the test's own, which must come to an end.
+func (w *world) handle(t *testing.T, categories []string, after event.Cursor, h func(context.Context, event.Message) error) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), w.Patience)
+	defer cancel()
+	return w.Follow(ctx, categories, after, h)
+}
+
 // end stops it and waits until it has ended.
 func (f *following) end() {
 	f.stop()
@@ -91,18 +99,17 @@ func (f *following) next(t *testing.T) event.Message {
 	return m
 }
 
-// until takes messages up to one that says that everything up to pos was delivered. It returns the test's own events,
-// and a cursor for each message.
-func (f *following) until(t *testing.T, pos event.Position) (events []event.RawRecorded, cursors []event.Cursor) {
+// until takes messages up to one that says that it is caught up at pos or behind, and returns the test's own events.
+func (f *following) until(t *testing.T, pos event.Position) []event.RawRecorded {
 	t.Helper()
+	var events []event.RawRecorded
 	for {
 		m := f.next(t)
-		cursors = append(cursors, f.at)
 		if m.Kind == event.KindEvent {
 			events = append(events, m.Event)
 		}
 		if m.Kind == event.KindCaughtUp && m.Position.Compare(pos) >= 0 {
-			return f.w.mine(events), cursors
+			return f.w.mine(events)
 		}
 	}
 }
@@ -118,20 +125,27 @@ func (f *following) collect(t *testing.T, n int) (events []event.RawRecorded) {
 	return events
 }
 
-// followed are the test's own events after a cursor, up to the head.
+// followed are the test's own events after a cursor, up to the last that it appended.
 func (w *world) followed(t *testing.T, after event.Cursor, categories ...string) []event.RawRecorded {
 	t.Helper()
 	events, _ := w.passed(t, after, categories...)
 	return events
 }
 
-// passed is followed, with a cursor for each message.
-func (w *world) passed(t *testing.T, after event.Cursor, categories ...string) ([]event.RawRecorded, []event.Cursor) {
+// passed is followed, with a cursor for each message. It does not wait until it is caught up, which can take its time
+// in a log that others fill: any message behind a place says that everything before it was delivered.
+func (w *world) passed(t *testing.T, after event.Cursor, categories ...string) (events []event.RawRecorded, cursors []event.Cursor) {
 	t.Helper()
-	head := w.head(t) // of before: what others append from now on need not be waited for
 	f := w.following(t, after, categories...)
 	defer f.end()
-	return f.until(t, head)
+	for len(cursors) == 0 || f.at.Position.Compare(w.last) < 0 {
+		m := f.next(t)
+		cursors = append(cursors, f.at)
+		if m.Kind == event.KindEvent {
+			events = append(events, m.Event)
+		}
+	}
+	return w.mine(events), cursors
 }
 
 // later are the events behind a position.

@@ -11,9 +11,6 @@ import (
 	"time"
 )
 
-// soon is how long that may take which takes no time at all; it leaves room for a machine that is busy with others.
-const soon = 10 * time.Second
-
 const testLabel = "storetest"
 
 // nameGoroutines lets this goroutine, and those that descend from it, be known for the test's.
@@ -44,9 +41,9 @@ func goroutines(t *testing.T) (n int, stacks string) {
 }
 
 // wantGoroutines checks that the test has, soon, no more than want goroutines.
-func wantGoroutines(t *testing.T, want int) {
+func (s *suite) wantGoroutines(t *testing.T, want int) {
 	t.Helper()
-	eventually(t, func() error {
+	s.eventually(t, func() error {
 		if n, stacks := goroutines(t); n > want {
 			return fmt.Errorf("%d goroutines are left, want %d:\n%s", n, want, stacks)
 		}
@@ -54,12 +51,15 @@ func wantGoroutines(t *testing.T, want int) {
 	})
 }
 
+// soon is how long that may take which takes no time at all. It leaves room for a machine that is busy with others.
+func (s *suite) soon() time.Duration { return s.Patience / 6 }
+
 // eventually is for what gives no signal when it comes true: it looks again and again.
-func eventually(t *testing.T, check func() error) {
+func (s *suite) eventually(t *testing.T, check func() error) {
 	t.Helper()
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
-	for deadline := time.Now().Add(soon); ; <-again.C {
+	for deadline := time.Now().Add(s.soon()); ; <-again.C {
 		err := check()
 		if err == nil {
 			return

@@ -36,15 +36,15 @@ import (
 
 // Options say what a log can do beside the contract, and what it cannot.
 type Options struct {
-	// Shared is for a log that holds other events, and to which others append while the suite runs. Its tests hold
-	// no more than 90 calls and followers at once, so that one connection of a server can carry them with up to ten
-	// tests in parallel.
+	// Shared is for a log that holds other events, and to which others append while the suite runs. As long as no
+	// more than ten tests run in parallel they have at most 90 followers at once, so that all have room on one
+	// connection to a server, which takes a hundred calls and lets the next one wait.
 	Shared bool
 	// Reopen closes a log and opens the same store again; nil if a log does not outlive its process.
 	Reopen func(t *testing.T, l event.Log) event.Log
 	// Short makes the long tests shorter, for a log that is slow in tests.
 	Short bool
-	// Patience ends a test that waits for what does not come; a minute if it is zero.
+	// Patience ends a test that waits for what does not come; a minute if it is zero. A sixth of it is at once.
 	Patience time.Duration
 }
 
@@ -67,7 +67,7 @@ type suite struct {
 	open func(t *testing.T) event.Log
 	Options
 
-	heavy   sync.Mutex // held by the one test that may keep a shared log busy
+	heavy   sync.Mutex // held by the one test that may have many followers of a shared log
 	mu      sync.Mutex
 	skipped []string
 }

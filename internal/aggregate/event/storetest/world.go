@@ -20,8 +20,9 @@ import (
 type world struct {
 	event.Log
 	*suite
-	tag   string       // stands in the name of each of its streams
-	start event.Cursor // what was there before the test
+	tag   string         // stands in the name of each of its streams
+	start event.Cursor   // what was there before the test
+	last  event.Position // of what mustAppend appended
 }
 
 func (s *suite) world(t *testing.T) *world {
@@ -30,7 +31,7 @@ func (s *suite) world(t *testing.T) *world {
 	w := &world{Log: s.open(t), suite: s, tag: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:10]}
 	t.Cleanup(func() {
 		closeLog(t, w.Log)
-		wantGoroutines(t, 1) // the test's own
+		s.wantGoroutines(t, 1) // the test's own
 	})
 	head, err := w.Head(t.Context())
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *suite) world(t *testing.T) *world {
 	if !s.Shared && !head.IsZero() {
 		t.Fatalf("a new log has its head at %s, want that it is empty", head)
 	}
-	w.start.Position = head
+	w.start.Position, w.last = head, head
 	return w
 }
 
@@ -95,6 +96,9 @@ func (w *world) mustAppend(t *testing.T, stream string, at event.Revision, event
 	pos, err := w.Append(t.Context(), stream, at, events...)
 	if err != nil {
 		t.Fatalf("append %d events to %s at %d: %v", len(events), stream, at, err)
+	}
+	if pos.Compare(w.last) > 0 {
+		w.last = pos
 	}
 	return pos
 }
@@ -194,23 +198,28 @@ func (w *world) wantStream(t *testing.T, stream string, want ...event.Raw) []eve
 // wantBodies checks that these events, as they were written, are what came.
 func wantBodies(t *testing.T, what string, got []event.RawRecorded, want []event.Raw) {
 	t.Helper()
-	if slices.EqualFunc(want, bodies(got), sameBody) { // comparing a mebibyte well takes a minute
-		return
-	}
-	if diff := cmp.Diff(want, bodies(got), cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
-	}
+	wantSame(t, what, bodies(got), want, sameBody)
 }
 
 // wantEvents checks that these very events came, each in its place.
 func wantEvents(t *testing.T, what string, got, want []event.RawRecorded) {
 	t.Helper()
-	if slices.EqualFunc(want, got, sameEvent) { // comparing thousands well takes its time, too
+	wantSame(t, what, got, want, sameEvent)
+}
+
+// wantSame shows where two lists part. To compare thousands of events well takes a minute, and nobody reads it.
+func wantSame[E any](t *testing.T, what string, got, want []E, same func(E, E) bool) {
+	t.Helper()
+	if slices.EqualFunc(want, got, same) {
 		return
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
+	from := 0
+	for from < min(len(want), len(got)) && same(want[from], got[from]) {
+		from++
 	}
+	few := func(all []E) []E { return all[from:min(from+3, len(all))] }
+	t.Errorf("%s: %d, want %d; from number %d on (-want +got):\n%s",
+		what, len(got), len(want), from, cmp.Diff(few(want), few(got), cmpopts.EquateEmpty()))
 }
 
 // wantPlaces checks that events stand one behind the other.
