@@ -133,20 +133,21 @@ func testClosed(t *testing.T, w *world) {
 func testOpenAndClose(t *testing.T, w *world) {
 	rounds := w.size(50)
 	files := openFiles()
-	closeLog(t, w)
-	for i := range rounds {
-		l := w.open(t)
-		again := &world{Log: l, suite: w.suite, tag: w.tag}
-		again.mustAppend(t, w.stream(fmt.Sprintf("subscription-m.%d", i)), event.NoStream, raw(1)...)
-		f := again.following(t, w.start)
-		f.next(t)
-		closeLog(t, l)
-		for range f.messages {
-			continue
+	before, _ := goroutines(t)
+	t.Run("rounds", func(t *testing.T) { // at whose end also what open leaves to the test is gone
+		for i := range rounds {
+			l := &world{Log: w.open(t), suite: w.suite, tag: w.tag}
+			l.mustAppend(t, w.stream(fmt.Sprintf("subscription-m.%d", i)), event.NoStream, raw(1)...)
+			f := l.following(t, w.start)
+			f.next(t)
+			closeLog(t, l)
+			for range f.messages {
+				continue
+			}
+			wantError(t, "follow beside close", <-f.done, event.ErrClosed)
 		}
-		wantError(t, "follow beside close", <-f.done, event.ErrClosed)
-	}
-	w.wantGoroutines(t, 1)
+	})
+	w.wantGoroutines(t, before)
 	// Files do not tell whose they are. Those of the tests beside this one go when they end.
 	w.eventually(t, func() error {
 		if left := openFiles(); left >= files+rounds {

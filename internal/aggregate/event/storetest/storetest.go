@@ -17,6 +17,7 @@
 //   - 39, 40, 41 restarts, a store that is not ready, a connection that is dead and does not say so: a follower goes
 //     on by itself without a gap or an event twice
 //   - 44 a right that is taken away ends a follower
+//   - 45, 62 a process that is killed, for which handlers that fail stand in here
 //   - 63, 64 a store that is not there at the start, and one of a version that cannot be
 //
 // Nor is the memory that a reader of a long stream (27) and a follower with a slow handler (37) take, which only a
@@ -48,7 +49,8 @@ type Options struct {
 	Patience time.Duration
 }
 
-// Run runs the suite. open returns a new, empty log, or, if the log is shared, a new way to it; the suite closes it.
+// Run runs the suite. open returns a new, empty log, or, if the log is shared, a new way to it. The suite closes it, and
+// wants that no goroutine is left then which began in the test, be it in open.
 func Run(t *testing.T, open func(t *testing.T) event.Log, opts Options) {
 	if opts.Patience == 0 {
 		opts.Patience = time.Minute

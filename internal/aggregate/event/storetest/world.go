@@ -28,11 +28,9 @@ type world struct {
 func (s *suite) world(t *testing.T) *world {
 	t.Helper()
 	nameGoroutines(t)
+	t.Cleanup(func() { s.wantGoroutines(t, 1) }) // the test's own, when the log and what open cleans up are gone
 	w := &world{Log: s.open(t), suite: s, tag: "t" + strings.ReplaceAll(uuid.NewString(), "-", "")[:10]}
-	t.Cleanup(func() {
-		closeLog(t, w.Log)
-		s.wantGoroutines(t, 1) // the test's own
-	})
+	t.Cleanup(func() { closeLog(t, w.Log) })
 	head, err := w.Head(t.Context())
 	if err != nil {
 		t.Fatalf("head: %v", err)
