@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -62,15 +63,24 @@ var cursorFaults = faults{
 			}
 			return c
 		})},
-	"waits at its end for the events that a cursor has seen": {by: "cursor/of a longer log is refused", in: follows(
+	"waits at its end for the events that a cursor has seen": {by: "cursor/of a longer log is refused", in: waitsAtItsEnd},
+	"waits at its end for whatever is ahead":                 {by: "cursor/behind all there is is refused", in: waitsAtItsEnd},
+	"goes on for a cursor with the categories that it came from": {by: "cursor/of one follower fits another", in: follows(
 		func(l event.Log) followFunc {
+			var mu sync.Mutex
+			of := map[event.Position][]string{}
 			return func(ctx context.Context, categories []string, after event.Cursor, h handleFunc) error {
-				err := l.Follow(ctx, categories, after, h)
-				if errors.Is(err, event.ErrPositionAhead) {
-					head, _ := l.Head(ctx)
-					err = l.Follow(ctx, categories, event.Cursor{Position: head}, h)
+				mu.Lock()
+				if before, ok := of[after.Position]; ok {
+					categories = before
 				}
-				return err
+				mu.Unlock()
+				return l.Follow(ctx, categories, after, func(ctx context.Context, m event.Message) error {
+					mu.Lock()
+					of[m.Position] = categories
+					mu.Unlock()
+					return h(ctx, m)
+				})
 			}
 		})},
 	"takes a cursor without its place": {by: "cursor/that cannot be is refused", in: cursors(
@@ -106,6 +116,18 @@ var cursorFaults = faults{
 	"gives other places when it is opened again": {by: "cursor/kept by a process before goes on in the new", reopen: func(t *testing.T, l event.Log) event.Log {
 		return copied(t, l, func(all []event.RawRecorded) []event.RawRecorded { return all[1:] })
 	}},
+}
+
+// waitsAtItsEnd takes a cursor that is ahead for one that is at the head.
+func waitsAtItsEnd(l event.Log) event.Log {
+	return changed{Log: l, follow: func(ctx context.Context, categories []string, after event.Cursor, h handleFunc) error {
+		err := l.Follow(ctx, categories, after, h)
+		if errors.Is(err, event.ErrPositionAhead) {
+			head, _ := l.Head(ctx)
+			err = l.Follow(ctx, categories, event.Cursor{Position: head}, h)
+		}
+		return err
+	}}
 }
 
 // cursors plants a change to the cursor that a follower gives.

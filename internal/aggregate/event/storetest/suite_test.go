@@ -56,11 +56,25 @@ func TestSuiteFinds(t *testing.T) {
 	}
 }
 
-// TestSuitePasses: what the faults are planted in passes.
+// TestSuitePasses: what the faults are planted in passes, and each of its tests is one that some fault fails.
 func TestSuitePasses(t *testing.T) {
 	t.Parallel()
-	if out, err := run(t, "none", ""); err != nil || !strings.Contains(out, "PASS") {
-		t.Errorf("a sound log: %v\n%s", err, out)
+	out, err := run(t, "none", "")
+	if err != nil {
+		t.Fatalf("a sound log: %v\n%s", err, out)
+	}
+	unproved := map[string]bool{}
+	for _, match := range regexp.MustCompile(`--- (?:PASS|SKIP): TestPlanted/(\w+/[^/ ]+) `).FindAllStringSubmatch(out, -1) {
+		unproved[match[1]] = true
+	}
+	if len(unproved) < 60 {
+		t.Errorf("got %d tests, want all:\n%s", len(unproved), out)
+	}
+	for _, f := range allFaults() {
+		delete(unproved, strings.ReplaceAll(f.by, " ", "_"))
+	}
+	for test := range unproved {
+		t.Errorf("no fault is found by %s, so that nothing shows that it can fail", test)
 	}
 }
 
@@ -75,7 +89,7 @@ func run(t *testing.T, fault, test string) (string, error) {
 	if group, name, ok := strings.Cut(test, "/"); ok {
 		pattern += "/^" + group + "$/^" + regexp.QuoteMeta(name) + "$"
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run="+pattern, "-test.timeout=1m")
+	cmd := exec.CommandContext(t.Context(), self, "-test.run="+pattern, "-test.v", "-test.timeout=1m")
 	cmd.Env = append(os.Environ(), planted+"="+fault)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
