@@ -317,9 +317,10 @@ func testFollowCancelled(t *testing.T, w *world) {
 // testFollowLeaves cancels followers that wait for events which do not come.
 func testFollowLeaves(t *testing.T, w *world) {
 	w.fill(t, w.stream("subscription-m.1"), event.NoStream, 20)
+	last := w.followed(t, w.start, w.category("subscription"))[19]
 	leave := func() {
-		f := w.following(t, w.start, w.category("subscription"))
-		f.until(t, w.start.Position)
+		f := w.following(t, behind(last), w.category("subscription"))
+		f.until(t, last.Position)
 		began := time.Now()
 		f.end()
 		if took := time.Since(began); took > w.soon() {
