@@ -25,7 +25,7 @@ const (
 	// watched is how many streams a follower knows the last revision of.
 	watched = 8192
 	// believed is how many subscriptions in a row have to leave out an event before it counts as lost.
-	believed = 5
+	believed = 3
 )
 
 // Follow implements event.Log. It outlives whatever happens to nodes and connections, and ends only as the contract says
@@ -326,8 +326,9 @@ func (f *follower) event(e event.RawRecorded) error {
 	return f.tell(event.Message{Kind: event.KindEvent, Position: e.Position, Event: e})
 }
 
-// gapless refuses an event whose stream's last one did not come. If new subscriptions do not bring it either, it is gone
-// from the log.
+// gapless refuses an event whose stream's last one did not come. No server leaves out an event; if one does all the
+// same, a new subscription brings it, unless events of other streams that stand behind it were delivered meanwhile. Then
+// the handler cannot have it in its turn any more, and it is better to stop than to go on without it.
 func (f *follower) gapless(e event.RawRecorded) error {
 	before, known := f.revisions.Get(e.Stream)
 	if !known || e.Revision == before+1 {

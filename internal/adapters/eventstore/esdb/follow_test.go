@@ -47,6 +47,23 @@ func TestFollowAfterFaults(t *testing.T) {
 	}
 }
 
+// TestFollowLeftOut: an event that is left out comes too late once others have been delivered that stand behind it. That
+// is not passed over.
+func TestFollowLeftOut(t *testing.T) {
+	server, l := double(t)
+	for i := range event.Revision(4) {
+		for _, s := range []string{stream, "subscription-m.2"} {
+			if _, err := l.Append(t.Context(), s, i-1, raw(1)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	server.Inject(esdbtest.Fault{Method: "Subscribe", Times: 1, Do: esdbtest.Gap(3)})
+	f := follow(t, l, event.Cursor{})
+	f.events(t, 3)
+	wantIs(t, f.ended(t), event.ErrChain)
+}
+
 // TestFollowThroughRestarts: neither a crash of the server nor one of its connections is seen by a follower.
 func TestFollowThroughRestarts(t *testing.T) {
 	server, l := double(t)

@@ -28,6 +28,7 @@ type machine struct {
 	up       bool
 	isolated bool
 	follows  *machine // whom it takes for the leader, itself perhaps; nil while it knows of none
+	joined   bool     // it has the log of the leader that it follows, and gets what that writes
 	lag      int      // how many events it shows later than it has them
 	late     []Record // which it has and does not show
 }
@@ -50,10 +51,10 @@ func NewCluster(n int, change ...func(*Config)) (*Cluster, error) {
 		m.server = server
 		c.machines = append(c.machines, m)
 	}
-	for _, m := range c.machines[1:] {
-		m.store().Replace(c.machines[0].store().Records())
-	}
 	c.follow(c.machines[0])
+	for _, m := range c.machines[1:] {
+		m.adopt(c.machines[0].store().Records())
+	}
 	return c, nil
 }
 
@@ -140,7 +141,7 @@ func (c *Cluster) Isolate(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.machines[i]
-	m.isolated = true
+	m.isolated, m.joined = true, m == c.leads
 	c.lose(m)
 	if m.follows != m {
 		m.follows = nil
@@ -159,7 +160,7 @@ func (c *Cluster) Heal(i int) error {
 func (c *Cluster) Stop(i int) {
 	m := c.machines[i]
 	c.mu.Lock()
-	m.up = false
+	m.up, m.joined = false, m == c.leads
 	c.lose(m)
 	c.mu.Unlock()
 	m.server.Stop()
@@ -215,6 +216,11 @@ func (c *Cluster) rejoin(m *machine) error {
 
 // follow lets everyone who reaches m take it for the leader.
 func (c *Cluster) follow(m *machine) {
+	if c.leads != m {
+		for _, other := range c.machines {
+			other.joined = other == m
+		}
+	}
 	c.leads = m
 	for _, other := range c.machines {
 		if other.reaches(m) {
@@ -258,7 +264,7 @@ func (m *machine) replicate(tail []Record) bool {
 		return false
 	}
 	for _, other := range m.cluster.machines {
-		if other != m && other.reaches(m) {
+		if other != m && other.joined && other.reaches(m) {
 			other.late = append(other.late, tail...)
 			other.show(other.lag)
 		}
@@ -278,7 +284,7 @@ func (m *machine) show(but int) {
 
 // adopt makes the log of m that of the leader.
 func (m *machine) adopt(log []Record) {
-	m.late = nil
+	m.late, m.joined = nil, true
 	m.store().Truncate()
 	own := m.store().Records()
 	if len(own) > len(log) || !slices.EqualFunc(own, log[:len(own)], func(a, b Record) bool { return a.ID == b.ID && a.Position == b.Position }) {
