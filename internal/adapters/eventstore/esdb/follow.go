@@ -172,7 +172,7 @@ func (f *follower) verify(c *call) error {
 	case err != nil:
 		return err
 	case !found:
-		return errBehind
+		return &fault{error: errBehind} // which the node may still get: there is nothing wrong with the connection
 	case e.Position != f.last.position || e.ID != f.last.id:
 		return end(diverged)
 	}

@@ -166,6 +166,22 @@ func TestAppendEventSize(t *testing.T) {
 	}
 }
 
+// TestAppendLargestRecord: no option makes room for an event that no record can hold.
+func TestAppendLargestRecord(t *testing.T) {
+	t.Parallel()
+	w := open(t, alone{}, func(s *Store) { s.MaxAppend = math.MaxInt32 })
+	for _, row := range []struct {
+		letters int // of the type, which count twice
+		want    string
+	}{
+		{500, ""},
+		{501, "Unknown: Exception was thrown by handler."},
+	} {
+		_, _, err := w.append("s", Any, Proposed{ID: uuid.New(), Type: strings.Repeat("t", row.letters), ContentType: contentBytes, Data: make([]byte, largestRecord-1000)})
+		w.same(row.want, err, nil)
+	}
+}
+
 // TestAppendDeleted: streams that are gone, however that came.
 func TestAppendDeleted(t *testing.T) {
 	t.Parallel()
@@ -271,6 +287,21 @@ func TestCancelled(t *testing.T) {
 	}
 	if a := w.answer("s", NoStream, "a"); a != "0 at a" {
 		t.Errorf("something was written: %s", a)
+	}
+}
+
+// TestCancelledBeforeWriting: the last look at a call is just before it is written.
+func TestCancelledBeforeWriting(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := service{store: NewStore(), node: alone{}}
+	_, err := s.write(ctx, func(*Store) (Outcome, error) {
+		t.Error("written")
+		return Outcome{}, nil
+	})
+	if status.Code(err) != codes.Canceled {
+		t.Errorf("got %v", err)
 	}
 }
 

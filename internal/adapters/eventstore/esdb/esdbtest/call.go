@@ -64,11 +64,7 @@ func (s *Server) handle(c *call) error {
 		return err
 	}
 	s.running.add(c)
-	s.active.add(c.method, 1)
-	defer func() {
-		s.running.remove(c)
-		s.active.add(c.method, -1)
-	}()
+	defer s.running.remove(c)
 	err := s.act(c)
 	var ended *endedError
 	if errors.As(context.Cause(c.ctx), &ended) {
@@ -92,6 +88,8 @@ func (s *Server) End(method string, by Action) {
 
 // running are the calls under way.
 type running struct {
+	count *meter // by method
+
 	mu    sync.Mutex
 	calls map[*call]bool
 }
@@ -99,16 +97,15 @@ type running struct {
 func (r *running) add(c *call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.calls == nil {
-		r.calls = map[*call]bool{}
-	}
 	r.calls[c] = true
+	r.count.add(c.method, 1)
 }
 
 func (r *running) remove(c *call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.calls, c)
+	r.count.add(c.method, -1)
 }
 
 func (r *running) end(by Action, which func(*call) bool) {

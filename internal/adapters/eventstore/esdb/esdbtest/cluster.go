@@ -1,6 +1,7 @@
 package esdbtest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,9 +29,9 @@ type machine struct {
 	up       bool
 	isolated bool
 	follows  *machine // whom it takes for the leader, itself perhaps; nil while it knows of none
-	joined   bool     // it has the log of the leader that it follows, and gets what that writes
 	lag      int      // how many events it shows later than it has them
 	late     []Record // which it has and does not show
+	given    []Record // what it gave to others last; for a moment, its own readers do not see it yet
 }
 
 // NewCluster listens on n ports and serves, with node 0 leading. Config.Addr and Config.Store are not for change.
@@ -51,9 +52,10 @@ func NewCluster(n int, change ...func(*Config)) (*Cluster, error) {
 		m.server = server
 		c.machines = append(c.machines, m)
 	}
-	c.follow(c.machines[0])
+	c.leads = c.machines[0]
+	c.leads.follows = c.leads
 	for _, m := range c.machines[1:] {
-		m.adopt(c.machines[0].store().Records())
+		m.adopt(c.leads)
 	}
 	return c, nil
 }
@@ -108,31 +110,17 @@ func (c *Cluster) Leader() int {
 func (c *Cluster) Elect(i int) error {
 	m := c.machines[i]
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !m.hasQuorum() {
-		c.mu.Unlock()
 		return fmt.Errorf("esdbtest: no majority reaches node %d", i)
 	}
-	m.show(0)
-	c.follow(m)
-	c.mu.Unlock()
-	return c.settle(m)
-}
-
-// settle lets the leader begin its epoch, and those it reaches take its log for theirs.
-func (c *Cluster) settle(leader *machine) error {
-	if err := leader.store().Lead(); err != nil {
-		return err
-	}
-	leader.store().quiet(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for _, m := range c.machines {
-			if m != leader && m.reaches(leader) {
-				m.adopt(leader.store().Records())
-			}
+	for k, other := range c.machines {
+		if other.reaches(m) && other.end() > m.end() {
+			return fmt.Errorf("esdbtest: node %d has less than node %d, which would not vote for it", i, k)
 		}
-	})
-	return nil
+	}
+	m.show(0)
+	return c.follow(m)
 }
 
 // Isolate cuts node i off from the others, not from clients. A leader does not notice: what it is to append stands in
@@ -141,7 +129,7 @@ func (c *Cluster) Isolate(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.machines[i]
-	m.isolated, m.joined = true, m == c.leads
+	m.isolated = true
 	c.lose(m)
 	if m.follows != m {
 		m.follows = nil
@@ -152,6 +140,7 @@ func (c *Cluster) Isolate(i int) {
 // itself alone. If nobody was, the leader goes on in a new epoch, and what it had written alone is everybody's.
 func (c *Cluster) Heal(i int) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.machines[i].isolated = false
 	return c.rejoin(c.machines[i])
 }
@@ -160,21 +149,21 @@ func (c *Cluster) Heal(i int) error {
 func (c *Cluster) Stop(i int) {
 	m := c.machines[i]
 	c.mu.Lock()
-	m.up, m.joined = false, m == c.leads
+	m.up = false
 	c.lose(m)
 	c.mu.Unlock()
 	m.server.Stop()
 }
 
-// Restart starts node i again after a Stop. It rejoins as after Heal.
+// Restart starts node i again, after a Stop if it still runs. It rejoins as after Heal.
 func (c *Cluster) Restart(i int) error {
+	c.Stop(i)
 	m := c.machines[i]
 	c.mu.Lock()
 	m.up = true
-	if err := c.rejoin(m); err != nil {
-		return err
-	}
-	return m.server.Restart()
+	err := c.rejoin(m)
+	c.mu.Unlock()
+	return errors.Join(err, m.server.Restart())
 }
 
 // Lag lets node i, a follower, show its readers what is written n events late. It has them, and so it may be elected
@@ -186,47 +175,33 @@ func (c *Cluster) Lag(i, n int) {
 	c.machines[i].show(n)
 }
 
-// rejoin brings m and the leader together, if they reach each other. It gives up the lock.
+// rejoin brings m and the leader together, if they reach each other.
 func (c *Cluster) rejoin(m *machine) error {
 	leader := c.leads
 	switch {
-	case m.isolated || !leader.reaches(leader):
-		c.mu.Unlock()
+	case !leader.reaches(leader) || m != leader && !m.reaches(leader):
 		return nil
 	case !leader.hasQuorum():
-		leader.follows = leader
-		c.mu.Unlock()
+		leader.follows = leader // all the same, as it does not know
 		return nil
+	case m == leader || leader.follows != leader || len(leader.store().Tail()) > 0:
+		return c.follow(leader)
 	}
-	begun := leader.follows == leader && m != leader && len(leader.store().Tail()) == 0
-	c.follow(leader)
-	c.mu.Unlock()
-	if !begun {
-		return c.settle(leader)
-	}
-	leader.store().quiet(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.leads == leader {
-			m.adopt(leader.store().Records())
-		}
-	})
+	m.adopt(leader)
 	return nil
 }
 
-// follow lets everyone who reaches m take it for the leader.
-func (c *Cluster) follow(m *machine) {
-	if c.leads != m {
-		for _, other := range c.machines {
-			other.joined = other == m
-		}
-	}
-	c.leads = m
+// follow lets m lead those who reach it, in a new epoch. What it has is theirs, before anything is added to it.
+func (c *Cluster) follow(m *machine) error {
+	c.leads, m.follows = m, m
 	for _, other := range c.machines {
-		if other.reaches(m) {
-			other.follows = m
+		if other != m && other.reaches(m) {
+			other.adopt(m)
 		}
 	}
+	c.mu.Unlock() // for the epoch is replicated too
+	defer c.mu.Lock()
+	return m.store().Lead()
 }
 
 // lose lets those who followed m know of no leader.
@@ -263,8 +238,9 @@ func (m *machine) replicate(tail []Record) bool {
 	if m.cluster.leads != m || !m.hasQuorum() {
 		return false
 	}
+	m.given = tail
 	for _, other := range m.cluster.machines {
-		if other != m && other.joined && other.reaches(m) {
+		if other != m && other.reaches(m) {
 			other.late = append(other.late, tail...)
 			other.show(other.lag)
 		}
@@ -274,24 +250,60 @@ func (m *machine) replicate(tail []Record) bool {
 
 // show lets readers of m see what it has, but for the last events.
 func (m *machine) show(but int) {
-	n := max(0, len(m.late)-but)
-	if n == 0 {
-		return
+	if n := max(0, len(m.late)-but); n > 0 {
+		m.store().obey(m.late[:n])
+		m.late = slices.Clone(m.late[n:])
 	}
-	m.store().ApplyReplica(m.late[:n])
-	m.late = slices.Clone(m.late[n:])
 }
 
-// adopt makes the log of m that of the leader.
-func (m *machine) adopt(log []Record) {
-	m.late, m.joined = nil, true
-	m.store().Truncate()
-	own := m.store().Records()
-	if len(own) > len(log) || !slices.EqualFunc(own, log[:len(own)], func(a, b Record) bool { return a.ID == b.ID && a.Position == b.Position }) {
+// end is the position of the last event that m has of those that have a quorum.
+func (m *machine) end() uint64 {
+	log := m.late
+	if len(log) == 0 {
+		log = m.store().Records()
+	}
+	if len(log) == 0 {
+		return 0
+	}
+	return log[len(log)-1].Position
+}
+
+// adopt lets m follow the leader, and makes the leader's log its own.
+func (m *machine) adopt(leader *machine) {
+	m.follows, m.late, m.given = leader, nil, nil
+	log, own := leader.committed(), m.store().Records()
+	same := func(a, b Record) bool { return a.ID == b.ID && a.Position == b.Position }
+	if len(own) > len(log) || !slices.EqualFunc(own, log[:len(own)], same) {
 		m.store().Replace(log) // readers saw something that is lost
 		return
 	}
-	m.store().ApplyReplica(log)
+	m.store().obey(log[len(own):])
+}
+
+// committed is what most nodes have, or a leader without them shows.
+func (m *machine) committed() []Record {
+	log := m.store().Records()
+	for _, r := range m.given {
+		if len(log) == 0 || r.Position > log[len(log)-1].Position {
+			log = append(log, r)
+		}
+	}
+	return log
+}
+
+// obey adds what the leader has after what readers see. The tail gives way in the same step: an append to this node
+// that began while it led may still add to it, and must not be shown with the rest.
+func (s *Store) obey(records []Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut(s.shown)
+	for _, r := range records {
+		if i, found := slices.BinarySearchFunc(s.log, r.Position, byPosition); !found {
+			s.cut(i)
+			s.add(r)
+		}
+	}
+	s.show(len(s.log))
 }
 
 // leader is the leader that m knows of.

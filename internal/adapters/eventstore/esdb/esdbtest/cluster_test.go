@@ -175,10 +175,41 @@ func TestDeposedWriter(t *testing.T) {
 		t.Errorf("got %v, want that it is not replicated", err)
 	}
 	wantNumbers(t, c, "a", 0, 0, 0)
+	w := dial(t, c.Node(0).Addr())
+	call := w.follow(subscription("a"))
+	if _, err := call.Recv(); err != nil { // caught up
+		t.Fatal(err)
+	}
 	must(t, c.Elect(1))
 	if tail := store.Tail(); len(tail) != 0 {
 		t.Errorf("%d events stand in its tail after an election, want none", len(tail))
 	}
+	if _, err := dial(t, c.Node(1).Addr()).append("a", -1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := call.Recv(); err != nil || idOf(m.GetEvent().GetEvent()) != eventID(1) {
+		t.Errorf("the subscription got %v, %v, want the new leader's event", m, err)
+	}
+	wantNumbers(t, c, "a", 1, 1, 1)
+}
+
+// TestElectBehind: a node that missed what was answered is not elected, and has it all once another one is.
+func TestElectBehind(t *testing.T) {
+	t.Parallel()
+	c := esdbtest.StartCluster(t, 3)
+	w := dial(t, c.Node(0).Addr())
+	c.Isolate(2)
+	w.fill("a", 2)
+	c.Stop(0)
+	must(t, c.Heal(2))
+	wantNumbers(t, c, "a", 2, 2, 0)
+	if err := c.Elect(2); err == nil {
+		t.Error("the node that has less was elected")
+	}
+	must(t, c.Elect(1))
+	wantNumbers(t, c, "a", 2, 2, 2)
+	must(t, c.Restart(0))
+	wantNumbers(t, c, "a", 2, 2, 2)
 }
 
 // TestIsolatedLeader: what it writes alone is answered by Aborted, seen by nobody, and lost when another one was
@@ -227,6 +258,29 @@ func TestIsolatedLeader(t *testing.T) {
 			}
 			wantNumbers(t, c, "a", want, want, want)
 		})
+	}
+}
+
+// TestRevealed: what readers should never have seen is gone when the node rejoins, and they are told the rest.
+func TestRevealed(t *testing.T) {
+	t.Parallel()
+	c := esdbtest.StartCluster(t, 3, impatient)
+	all := wires(t, c, 3)
+	all[0].fill("a", 1)
+	c.Isolate(0)
+	_, err := all[0].append("a", 0, 7, 8)
+	wantCode(t, "append to the isolated leader", err, codes.Aborted)
+	c.Node(0).Store().Reveal()
+	wantNumbers(t, c, "a", 3, 1, 1)
+	must(t, c.Elect(1))
+	if _, err := all[1].append("a", 0, 9); err != nil {
+		t.Fatal(err)
+	}
+	must(t, c.Heal(0))
+	wantNumbers(t, c, "a", 2, 2, 2)
+	got, err := all[0].messages(wholeStream("a"))
+	if err != nil || len(got) != 2 || idOf(got[1].GetEvent().GetEvent()) != eventID(9) {
+		t.Errorf("read %v, %v, want what the new leader has", got, err)
 	}
 }
 
@@ -285,6 +339,19 @@ func TestStopNode(t *testing.T) {
 			wantNumbers(t, c, "a", 2, 2, 2)
 		})
 	}
+	t.Run("running", func(t *testing.T) {
+		t.Parallel()
+		c := esdbtest.StartCluster(t, 3)
+		w := dial(t, c.Node(0).Addr())
+		w.fill("a", 1)
+		call := w.follow(subscription("a"))
+		must(t, c.Restart(0))
+		for err := error(nil); err == nil; {
+			_, err = call.Recv()
+		}
+		wantStates(t, wires(t, c, 3), "leader follower follower", "leader follower follower", "leader follower follower")
+		wantNumbers(t, c, "a", 1, 1, 1)
+	})
 	t.Run("most", func(t *testing.T) {
 		t.Parallel()
 		c := esdbtest.StartCluster(t, 3, impatient)

@@ -93,6 +93,16 @@ func TestDelete(t *testing.T) {
 	}
 }
 
+// TestTombstoneByType: an event that a client gives the type of a tombstone is none.
+func TestTombstoneByType(t *testing.T) {
+	t.Parallel()
+	w := open(t, alone{})
+	w.must("s", Proposed{ID: id('x'), Type: typeTombstone})
+	if got := w.answer("s", 0, "a"); got != "1 at a" {
+		t.Error(got)
+	}
+}
+
 // TestLifeOfAStream deletes a stream softly, brings it back, and deletes it for ever.
 func TestLifeOfAStream(t *testing.T) {
 	t.Parallel()

@@ -18,8 +18,12 @@ import (
 	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
 )
 
-// soon is how long a test waits for an answer that does not come.
-const soon = 100 * time.Millisecond
+const (
+	// soon is how long a test waits for an answer that does not come.
+	soon = 100 * time.Millisecond
+	// enough is that where something else comes first.
+	enough = time.Second
+)
 
 // TestAppendFaults: what a client hears of an append that a fault hit, and what stands in the log after it.
 func TestAppendFaults(t *testing.T) {
@@ -55,7 +59,7 @@ func TestAppendFaults(t *testing.T) {
 			hit, cancel := w.within(patience)
 			defer cancel()
 			if test.code == codes.DeadlineExceeded {
-				hit, cancel = w.within(soon)
+				hit, cancel = w.within(enough)
 				defer cancel()
 			}
 			_, err := hit.append("a", -1, 0, 1)
@@ -165,7 +169,7 @@ func TestReadFaults(t *testing.T) {
 			hit := w
 			if test.code == codes.DeadlineExceeded {
 				var cancel context.CancelFunc
-				hit, cancel = w.within(soon)
+				hit, cancel = w.within(enough)
 				defer cancel()
 			}
 			got, err := hit.revisions("a")
@@ -341,6 +345,8 @@ func TestGate(t *testing.T) {
 			if test.cancel {
 				cancel()
 				wantCode(t, "append", <-answered, codes.Canceled)
+				must(t, w.conn.Close())
+				must(t, s.AwaitConnections(t.Context(), 0))
 				if !test.late { // the server hears of it, and gives up too
 					w.awaitIdle(s, "Append")
 				}

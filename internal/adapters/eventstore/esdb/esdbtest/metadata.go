@@ -100,14 +100,16 @@ func (s *Store) Delete(stream string, expected Expected) (Outcome, error) {
 		if s.last(stream) < 0 && s.last(metaOf(stream)) < 0 {
 			return Outcome{}, &WrongVersionError{Expected: expected, Current: -1}
 		}
-		return s.putOwn(metaOf(stream), Proposed{Type: typeMetadata, ContentType: contentJSON, Data: fmt.Appendf(nil, `{"$tb":%d}`, int64(deletedNumber))}), nil
+		meta := metaOf(stream)
+		data := fmt.Appendf(nil, `{"$tb":%d}`, int64(deletedNumber))
+		return s.putOwn(meta, s.last(meta)+1, Proposed{Type: typeMetadata, ContentType: contentJSON, Data: data}), nil
 	})
 }
 
 // Tombstone deletes a stream for ever.
 func (s *Store) Tombstone(stream string, expected Expected) (Outcome, error) {
 	return s.remove(stream, expected, func() (Outcome, error) {
-		return s.putOwn(stream, Proposed{Type: typeTombstone}), nil
+		return s.putOwn(stream, deletedNumber, Proposed{Type: typeTombstone}), nil
 	})
 }
 
@@ -125,11 +127,11 @@ func (s *Store) remove(stream string, expected Expected, put func() (Outcome, er
 	})
 }
 
-func (s *Store) putOwn(stream string, e Proposed) Outcome {
+// putOwn adds an event of the server's own.
+func (s *Store) putOwn(stream string, number int64, e Proposed) Outcome {
 	e.ID = uuid.New()
-	out := Outcome{Position: int64(s.end), last: e.ID}
-	s.put(stream, e)
-	out.Revision = s.last(stream)
+	out := Outcome{Revision: number, Position: int64(s.end), last: e.ID}
+	s.putAt(stream, number, e)
 	return out
 }
 

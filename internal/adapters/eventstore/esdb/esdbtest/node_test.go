@@ -105,6 +105,17 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// TestLeader: who wants the leader of a node that leads is served.
+func TestLeader(t *testing.T) {
+	t.Parallel()
+	w := open(t, alone{})
+	w.ctx = metadata.AppendToOutgoingContext(w.ctx, "requires-leader", "true")
+	if got := w.answer("s", NoStream, "a"); got != "0 at a" {
+		t.Error(got)
+	}
+	w.hears(w.read(fromStart, subscribed), "confirmation", "0@s", "caught up")
+}
+
 // TestFollowerAlone: writes that cannot be passed on.
 func TestFollowerAlone(t *testing.T) {
 	t.Parallel()

@@ -91,6 +91,28 @@ func TestQuorumInTime(t *testing.T) {
 	}
 }
 
+// TestOtherEventInItsPlace: an append that waits is not answered when others get the position that it lost.
+func TestOtherEventInItsPlace(t *testing.T) {
+	t.Parallel()
+	w := open(t, alone{}, func(s *Store) { s.CommitTimeout = 200 * time.Millisecond })
+	asked := make(chan bool)
+	w.store.Replicate = func([]Record) bool { asked <- true; return <-asked }
+	got := make(chan error)
+	go func() {
+		_, _, err := w.append("s", NoStream, named("a")...)
+		got <- err
+	}()
+	<-asked
+	w.store.Truncate()
+	asked <- false
+	go func() {
+		<-asked
+		asked <- true
+	}()
+	w.must("s", named("b")...)
+	w.same("Aborted: Operation timed out: Commit phase timeout.", <-got, nil)
+}
+
 // TestTruncate: what is dropped was never there, for those who repeat it too, and its positions are given again.
 func TestTruncate(t *testing.T) {
 	t.Parallel()
@@ -123,6 +145,27 @@ func TestTruncateWhileReplicating(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if got := letters(s.Records()) + letters(s.Tail()); got != "" {
+		t.Error(got)
+	}
+}
+
+// TestRevealWhileReplicating: what is shown meanwhile stays shown.
+func TestRevealWhileReplicating(t *testing.T) {
+	t.Parallel()
+	s, other := NewStore(), NewStore()
+	other.Replace(s.Records())
+	s.Replicate = func(tail []Record) bool {
+		other.ApplyReplica(tail)
+		if _, err := other.Append("s", Any, named("b")); err != nil {
+			t.Error(err)
+		}
+		s.ApplyReplica(other.Records())
+		return true
+	}
+	if _, err := s.Append("s", NoStream, named("a")); err != nil {
+		t.Fatal(err)
+	}
+	if got := letters(s.Records()); got != "ab" {
 		t.Error(got)
 	}
 }

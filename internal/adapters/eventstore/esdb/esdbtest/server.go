@@ -57,8 +57,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	socket  *socket
-	calls   *meter // begun
-	active  *meter // under way
+	calls   *meter // that began, by method
 	rules   rules
 	running running
 	revoked revocations
@@ -108,7 +107,10 @@ func newServer(cfg Config, m *machine) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, socket: socket, calls: newMeter(), active: newMeter(), machine: m}
+	s := &Server{
+		cfg: cfg, socket: socket, calls: newMeter(), machine: m,
+		running: running{count: newMeter(), calls: map[*call]bool{}},
+	}
 	if err := s.run(); err != nil {
 		return nil, errors.Join(err, socket.close())
 	}
@@ -303,11 +305,11 @@ func (s *Server) AwaitCalls(ctx context.Context, method string, n int) error {
 }
 
 // Running is how many calls of a method are under way.
-func (s *Server) Running(method string) int { return s.active.get(method) }
+func (s *Server) Running(method string) int { return s.running.count.get(method) }
 
 // AwaitRunning waits until n calls of a method are under way.
 func (s *Server) AwaitRunning(ctx context.Context, method string, n int) error {
-	return s.active.await(ctx, method, func(have int) bool { return have == n })
+	return s.running.count.await(ctx, method, func(have int) bool { return have == n })
 }
 
 // Connections is how many are open.

@@ -160,14 +160,6 @@ func (s *Store) commit(decide func() (Outcome, error)) (Outcome, error) {
 	return out, nil
 }
 
-// quiet calls f while nothing is being written: what this node has given to others, and its readers see next, would be
-// missing from a copy that is made meanwhile.
-func (s *Store) quiet(f func()) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	f()
-}
-
 // replicate lets go of the log while it asks, so that readers do not wait for a quorum.
 func (s *Store) replicate(tail []Record) bool {
 	s.mu.Unlock()
@@ -182,12 +174,10 @@ const (
 	systemRecord = 128
 )
 
-// put adds an event to the tail.
-func (s *Store) put(stream string, e Proposed) {
-	number := s.last(stream) + 1
-	if e.Type == typeTombstone {
-		number = deletedNumber
-	}
+// put adds an event to the tail, at the end of its stream.
+func (s *Store) put(stream string, e Proposed) { s.putAt(stream, s.last(stream)+1, e) }
+
+func (s *Store) putAt(stream string, number int64, e Proposed) {
 	content := contentBytes
 	if e.ContentType == contentJSON {
 		content = contentJSON
@@ -212,6 +202,7 @@ func (r Record) post() uint64 {
 
 // show lets readers see the log up to the index through.
 func (s *Store) show(through int) {
+	through = max(through, s.shown) // what is shown stays so
 	fresh := s.log[s.shown:through]
 	s.shown = through
 	for l := range s.live {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
 )
 
@@ -169,6 +171,19 @@ func TestTombstoneEndsSubscription(t *testing.T) {
 	w.hears(c, "9223372036854775807@s")
 	_, err := c.Recv()
 	w.same("FailedPrecondition: Event stream 's' is deleted.; exception=stream-deleted; stream-name=s", err, c.Trailer())
+}
+
+// TestTombstoneWhileCatchingUp: a stream may be deleted for ever between two pages.
+func TestTombstoneWhileCatchingUp(t *testing.T) {
+	t.Parallel()
+	store := NewStore()
+	s := subscription{reader: reader{service: &service{store: store, node: alone{}}, ctx: t.Context()}, stream: "s", at: head}
+	if _, err := store.Tombstone("s", Any); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.catchUpStream(); status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("got %v", err)
+	}
 }
 
 // TestSlowSubscriber: a subscriber that does not read is not waited for. It misses nothing, hears nothing twice, is
