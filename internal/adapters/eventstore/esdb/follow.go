@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,11 @@ const (
 func (l *Log) Follow(ctx context.Context, categories []string, after event.Cursor, h func(context.Context, event.Message) error) error {
 	if err := event.CheckCursor(after); err != nil {
 		return err
+	}
+	for _, p := range []event.Position{after.Position, after.LastPosition} {
+		if p.Prepare > p.Commit || p.Commit > math.MaxInt64 { // the server calls that an exception, and does not say which
+			return fmt.Errorf("%w: %s is no position of this kind of log", event.ErrInvalidArgument, p)
+		}
 	}
 	revisions, err := lru.New[string, event.Revision](watched)
 	if err != nil {
