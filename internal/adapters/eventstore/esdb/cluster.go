@@ -27,7 +27,7 @@ type pace struct {
 }
 
 var usual = pace{
-	first: 100 * time.Millisecond, longest: 2 * time.Second, retry: time.Second, grace: 5 * time.Second,
+	first: 100 * time.Millisecond, longest: time.Second, retry: time.Second, grace: 5 * time.Second,
 	patience: 8 * time.Second, lag: 3 * time.Second, refused: 30 * time.Second,
 }
 

@@ -116,7 +116,7 @@ func (s *soak) live(faults int, happen func() string) {
 	happened := map[string]int{}
 	for range faults {
 		happened[happen()]++
-		_ = sleep(ctx, time.Duration(10+s.random.IntN(40))*time.Millisecond) // the pace of what happens
+		_ = sleep(ctx, time.Duration(20+s.random.IntN(180))*time.Millisecond) // the pace of what happens
 	}
 	s.stopped.Store(true)
 	others.Wait()
