@@ -37,13 +37,16 @@ func CheckAppend(stream string, at Revision, events []Raw) error {
 		case repeated(events[:i], e.ID):
 			return fmt.Errorf("%w: id %s twice in one append to %s", ErrInvalidArgument, e.ID, stream)
 		}
-		size += len(e.Data) + len(e.Metadata) + 2*len(e.Type)
+		size += e.Size()
 	}
 	if size > MaxAppend {
 		return fmt.Errorf("%w: %d bytes for %s, at most %d", ErrTooLarge, size, stream, MaxAppend)
 	}
 	return nil
 }
+
+// Size is what an event counts for in MaxAppend.
+func (r Raw) Size() int { return len(r.Data) + len(r.Metadata) + 2*len(r.Type) }
 
 // repeated is a search, not a map: most appends hold one to three events.
 func repeated(events []Raw, id uuid.UUID) bool {
