@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -63,6 +64,20 @@ var _ event.Log = (*Log)(nil)
 
 // Check answers db.ErrTooNew if a newer program wrote the log in a directory. It changes nothing.
 func Check(dir string) error { return db.CheckVersion(filepath.Join(dir, fileName), version) }
+
+// Holds reports whether there is a log with events in a directory. It changes nothing.
+func Holds(ctx context.Context, dir string) (holds bool, err error) {
+	d, err := db.OpenReadOnly(filepath.Join(dir, fileName), version)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, db.ErrTooOld) { // one that was begun and never opened
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	err = d.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM events)").Scan(&holds)
+	return holds, err
+}
 
 // Open opens or creates the log in a directory.
 func Open(dir string) (*Log, error) {

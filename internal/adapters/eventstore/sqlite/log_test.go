@@ -275,6 +275,28 @@ func TestFollowLargeEventsFromTheFile(t *testing.T) {
 	}
 }
 
+func TestHolds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := func(when string, want bool) {
+		t.Helper()
+		if got, err := Holds(t.Context(), dir); err != nil || got != want {
+			t.Errorf("%s: got %t, %v; want %t", when, got, err, want)
+		}
+	}
+	want("no log", false)
+	l := openTest(t, dir).Log
+	want("an empty log", false)
+	if _, err := l.Append(t.Context(), "subscription-m.1", event.NoStream, raw(1, 10)...); err != nil {
+		t.Fatal(err)
+	}
+	want("a log that is open", true)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want("a log", true)
+}
+
 func TestFileOfANewerProgram(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
