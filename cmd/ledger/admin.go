@@ -18,16 +18,27 @@ func (s *service) adminPages() http.Handler {
 	return mux
 }
 
-// ready answers 200 while the stores can be read, with how far every follower has come.
-func (s *service) ready(w http.ResponseWriter, r *http.Request) {
-	status := map[string]any{"version": version()}
-	head, err := s.log.Head(r.Context())
-	if err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		status["log"] = "cannot be read"
+// ready answers 200 while the ledger serves and its log can be read, with how far every follower has come.
+func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
+	code, status := http.StatusOK, map[string]any{"version": version()}
+	if starting := s.starting.Load(); starting != nil {
+		code, status["log"] = http.StatusServiceUnavailable, starting.why.Error()
 	} else {
-		status["head"] = head.String()
+		head, err := s.health.look(s.log)
+		if err != nil {
+			code, status["log"] = http.StatusServiceUnavailable, "cannot be read: "+err.Error()
+		} else {
+			status["head"] = head.String()
+		}
+		status["followers"] = s.positions()
 	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(status) // a caller that is gone needs no answer
+}
+
+// positions are how far every follower has come.
+func (s *service) positions() map[string]string {
 	followers := map[string]string{}
 	for _, f := range s.followers {
 		followers[f.Name()] = f.Position().String()
@@ -35,7 +46,5 @@ func (s *service) ready(w http.ResponseWriter, r *http.Request) {
 	for _, h := range s.bus.Status() {
 		followers[h.Handler] = h.Position.String()
 	}
-	status["followers"] = followers
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(status) // a caller that is gone needs no answer
+	return followers
 }

@@ -21,6 +21,9 @@ import (
 type config struct {
 	// DataDir is where the embedded stores lie. Defaults to ledger-data in the working directory.
 	DataDir string
+	// Log is where the log is: empty for the embedded one in DataDir, or the URL of an EventStoreDB, which may hold a
+	// password.
+	Log string
 	// GRPC, HTTP and Admin are the listeners' addresses. Only loopback addresses are taken until callers can be told
 	// apart. Defaults to 127.0.0.1:9090, 127.0.0.1:8080 and 127.0.0.1:9464.
 	GRPC, HTTP, Admin string
@@ -43,6 +46,7 @@ type config struct {
 // and shell completion all go by it.
 func (c *config) flags(f *pflag.FlagSet) {
 	dataDirFlag(f, &c.DataDir)
+	logFlag(f, &c.Log)
 	f.StringVar(&c.GRPC, "grpc", "127.0.0.1:9090", "address for gRPC; loopback only")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for REST and webhooks; loopback only")
 	f.StringVar(&c.Admin, "admin", "127.0.0.1:9464", "address for metrics, health and profiles; loopback only")
@@ -61,6 +65,13 @@ func dataDirFlag(f *pflag.FlagSet, to *string) {
 	f.StringVar(to, "data-dir", "ledger-data", "where the embedded stores lie")
 	note(f.Lookup("data-dir"), isSetting)
 	note(f.Lookup("data-dir"), cobra.BashCompSubdirsInDir)
+}
+
+// logFlag is another one.
+func logFlag(f *pflag.FlagSet, to *string) {
+	f.StringVar(to, "log", "", "where the log is: an EventStoreDB (esdb://host:2113); in the data directory if empty")
+	note(f.Lookup("log"), isSetting)
+	note(f.Lookup("log"), isURL)
 }
 
 // settings are all settings, without a command.
@@ -86,6 +97,7 @@ func (c config) withDefaults() config {
 // check refuses settings that make no sense, all of them at once, each with its name.
 func (c *config) check() error {
 	return errors.Join(
+		checkLog("--log", c.Log),
 		wrong("grpc", c.GRPC, checkLoopback(c.GRPC)),
 		wrong("http", c.HTTP, checkLoopback(c.HTTP)),
 		wrong("admin", c.Admin, checkLoopback(c.Admin)),
@@ -102,6 +114,14 @@ func wrong(name string, value any, err error) error {
 		return nil
 	}
 	return configError{aggregate.InvalidField("--"+name, "CONFIG_INVALID", "%q: %v", fmt.Sprint(value), err)}
+}
+
+// checkLog does not repeat the value: what cannot be read as a URL may still hold a password.
+func checkLog(name, value string) error {
+	if _, err := placeOf(value, ""); err != nil {
+		return configError{aggregate.InvalidField(name, "CONFIG_INVALID", "%v", err)}
+	}
+	return nil
 }
 
 func (c *config) checkClock() error {

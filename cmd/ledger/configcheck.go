@@ -100,7 +100,7 @@ func printSettings(w io.Writer, settings []*pflag.Flag, asJSON bool) error {
 	var all []setting
 	var rows [][]any
 	for _, f := range settings {
-		s := setting{f.Name, shown(f), originOf(f)}
+		s := setting{f.Name, withoutSecret(f, f.Value.String()), originOf(f)}
 		all = append(all, s)
 		rows = append(rows, []any{s.Name, s.Value, s.From})
 	}
@@ -111,13 +111,6 @@ func printSettings(w io.Writer, settings []*pflag.Flag, asJSON bool) error {
 	}
 	table(w, "there are no settings", []any{"SETTING", "VALUE", "FROM"}, rows)
 	return nil
-}
-
-func shown(f *pflag.Flag) string {
-	if value := f.Value.String(); !noted(f, isSecret) || value == "" {
-		return value
-	}
-	return redacted
 }
 
 // printExample writes a configuration file in which every setting is explained.

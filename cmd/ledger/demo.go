@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"ledger.internal/ledger/internal/aggregate"
 )
 
 // The demo's story: how many subscriptions, from when, for how long.
@@ -27,6 +29,7 @@ func demoBegins() time.Time { return time.Date(2025, time.January, 1, 9, 0, 0, 0
 type demoOptions struct {
 	IPNDir string
 	Keep   string
+	Log    string
 	Seed   uint64
 	JSON   bool
 }
@@ -42,11 +45,15 @@ It drives subscriptions of every kind through fourteen months with a clock of
 its own, checks every promise the ledger makes, and reports. It exits with 1 if
 anything is off.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkLog("--log", o.Log); err != nil {
+				return err
+			}
 			return demo(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&o.IPNDir, "ipn-dir", "", "write every acknowledged notification to a file of its own here")
 	cmd.Flags().StringVar(&o.Keep, "keep", "", "keep the ledger's data in this directory, which must not exist or be empty")
+	logFlag(cmd.Flags(), &o.Log)
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "draws who buys what and what goes wrong")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "report as JSON")
 	return cmd
@@ -66,7 +73,7 @@ func demo(ctx context.Context, o demoOptions, out, progress io.Writer) error {
 	defer receiver.close()
 
 	s, err := open(ctx, config{
-		DataDir: dir, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0",
+		DataDir: dir, Log: o.Log, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0",
 		Clock: "manual", ClockStart: demoBegins().Format(time.RFC3339),
 		GatewayTimeout: 500 * time.Millisecond, // some of the sandbox's gateways never answer
 	}, slog.New(slog.DiscardHandler))
@@ -74,6 +81,9 @@ func demo(ctx context.Context, o demoOptions, out, progress io.Writer) error {
 		return err
 	}
 	defer s.close()
+	if err := s.wantEmpty(ctx); err != nil {
+		return err
+	}
 
 	ctx, stop := context.WithCancel(ctx)
 	running := make(chan error, 1)
@@ -96,6 +106,15 @@ func demo(ctx context.Context, o demoOptions, out, progress io.Writer) error {
 		return fmt.Errorf("%d promises were broken", n)
 	}
 	return nil
+}
+
+// wantEmpty refuses a log in which something was told already.
+func (s *service) wantEmpty(ctx context.Context) error {
+	head, err := s.log.Head(ctx)
+	if err == nil && !head.IsZero() {
+		err = configError{aggregate.InvalidField("--log", "LOG_NOT_EMPTY", "the log at %s holds events; the demo needs an empty one", s.place)}
+	}
+	return err
 }
 
 // tell lives through the story and looks at what came of it.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
+	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/projection"
 )
@@ -22,6 +24,9 @@ func (s *service) checkCursors(ctx context.Context) error {
 		for follower, c := range cursors {
 			// Following from a cursor compares it with the log before anything is delivered.
 			err := s.log.Follow(ctx, nil, c, func(context.Context, event.Message) error { return errSame })
+			if errors.Is(err, event.ErrInvalidArgument) {
+				err = fmt.Errorf("%w: %w", event.ErrDiverged, err) // positions of another kind of log
+			}
 			if !errors.Is(err, errSame) {
 				return divergence(fmt.Errorf("%s: %w", follower, err))
 			}
@@ -68,4 +73,30 @@ func divergence(err error) error {
 			"to build them anew from it, run ledger rebuild and move work.db away (STORE_DIVERGED)", err)
 	}
 	return err
+}
+
+// checkHome refuses a log that is not the one beside which the stores in the data directory have lived. The cursors
+// would tell most of that, too, but not what to do about it.
+func (s *service) checkHome(ctx context.Context, workFile string) error {
+	known, err := work.HomeOf(ctx, workFile)
+	if err != nil {
+		return storeError(err)
+	}
+	dir, home := s.cfg.DataDir, known.Log
+	switch elsewhere := s.place.elsewhere(); {
+	case !elsewhere && home != "" && home != embedded:
+		return fmt.Errorf("the stores in %s belong to the log at %s: give it as --log, or bring the log here with "+
+			"ledger copy-log URL %s (LOG_ELSEWHERE)", dir, home, dir)
+	case !elsewhere || home != "" && home != embedded:
+		return nil
+	}
+	holds, err := sqlite.Holds(ctx, dir)
+	if err != nil {
+		return storeError(err)
+	}
+	if holds {
+		return fmt.Errorf("%s holds a log of its own: move it with ledger copy-log %s URL, or choose another "+
+			"--data-dir (LOG_ELSEWHERE)", dir, dir)
+	}
+	return nil
 }

@@ -25,11 +25,14 @@
 // what is in doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the
 // program. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them.
 // export writes rows for spreadsheets.
-// eventstore, db, work and clock keep things and tell the time.
+// eventstore, db, work and clock keep things and tell the time: the log is embedded (sqlite) or elsewhere (esdb), and
+// transfer copies the one into the other.
 //
 // The way is always the same: a command decides, an append makes it true, followers act on it, and what they learn
 // comes back as the next command. No layer looks back up, and no transaction spans two stores.
 //
 // cmd/ledger, here, ties it together: config.go has every setting and settings.go says where their values come from,
-// wire.go has the visible lists of projections, handlers and gateways, and each subcommand a file of its own.
+// wire.go has the visible lists of projections, handlers and gateways, and each subcommand a file of its own. logplace.go
+// opens the log from its setting, wherever it is; await.go and steady.go are about one that is away; copylog.go moves a
+// ledger from one log to another.
 package main

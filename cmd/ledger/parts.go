@@ -33,22 +33,27 @@ const (
 
 // seed makes, on an empty log, a merchant with a connection to the sandbox: something to begin with.
 func (s *service) seed(ctx context.Context) error {
-	head, err := s.log.Head(ctx)
-	if err != nil || !head.IsZero() {
+	var head event.Position
+	if err := s.persist(ctx, func(ctx context.Context) (err error) { head, err = s.log.Head(ctx); return err }); err != nil || !head.IsZero() {
 		return err
 	}
 	request := func(what string) aggregate.Request {
 		return aggregate.Request{ID: aggregate.InternalPrefix + "seed/" + what, Actor: "ledger", At: s.clock.Now()}
 	}
-	if _, err := s.merchants.Do(ctx, merchant.Stream(firstMerchant), request("merchant"), merchant.Create{
-		ID: firstMerchant, Settings: merchant.Settings{Name: "Default merchant"}, ZoneKnown: true,
+	create := merchant.Create{ID: firstMerchant, Settings: merchant.Settings{Name: "Default merchant"}, ZoneKnown: true}
+	if err := s.persist(ctx, func(ctx context.Context) error {
+		_, err := s.merchants.Do(ctx, merchant.Stream(firstMerchant), request("merchant"), create)
+		return err
 	}); err != nil {
 		return err
 	}
-	_, err = s.connections.Do(ctx, connection.Stream(firstMerchant, firstConnection), request("connection"), connection.Create{
+	connect := connection.Create{
 		Merchant: firstMerchant, ID: firstConnection, Gateway: connection.Sandbox, WebhookSecret: rand.Text(),
+	}
+	return s.persist(ctx, func(ctx context.Context) error {
+		_, err := s.connections.Do(ctx, connection.Stream(firstMerchant, firstConnection), request("connection"), connect)
+		return err
 	})
-	return err
 }
 
 // introduce tells the sandbox of the connection that seed made. It does so at every start: the first one may have

@@ -16,9 +16,9 @@ import (
 
 // rebuildOptions are what rebuild is told.
 type rebuildOptions struct {
-	dataDir string
-	views   []string
-	check   bool
+	dataDir, log string
+	views        []string
+	check        bool
 }
 
 func rebuildCommand() *cobra.Command {
@@ -39,16 +39,28 @@ them than the log says.`,
 			if err != nil {
 				return usageError{cmd, err}
 			}
-			if _, err := os.Stat(o.dataDir); err != nil {
-				return configError{fmt.Errorf("--data-dir: %w", err)}
+			if err := checkStores(o.dataDir, o.log); err != nil {
+				return err
 			}
 			return rebuild(cmd.Context(), o, views, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&o.dataDir, "data-dir", "ledger-data", "where the embedded stores lie")
+	dataDirFlag(cmd.Flags(), &o.dataDir)
+	logFlag(cmd.Flags(), &o.log)
 	cmd.Flags().StringSliceVar(&o.views, "view", nil, "only these views; all if none is named")
 	cmd.Flags().BoolVar(&o.check, "check", false, "only compare; exit with 1 if rows differ")
 	return cmd
+}
+
+// checkStores refuses a data directory that does not exist, and a log that cannot be.
+func checkStores(dataDir, log string) error {
+	if err := checkLog("--log", log); err != nil {
+		return err
+	}
+	if _, err := os.Stat(dataDir); err != nil {
+		return configError{fmt.Errorf("--data-dir: %w", err)}
+	}
+	return nil
 }
 
 // viewsNamed are the projections of these names, or all.
@@ -76,9 +88,12 @@ func viewsNamed(names []string) (found []projection.Projection, err error) {
 
 // rebuild opens the stores of a ledger that is not running, and has the views built.
 func rebuild(ctx context.Context, o rebuildOptions, views []projection.Projection, out, progress io.Writer) error {
-	s := &service{cfg: config{DataDir: o.dataDir}}
+	s := newService(config{DataDir: o.dataDir, Log: o.log}, logger(progress))
 	defer s.close()
 	if err := s.openStores(ctx); err != nil {
+		return err
+	}
+	if err := s.checkLog(ctx); err != nil {
 		return err
 	}
 	began := time.Now()

@@ -74,13 +74,15 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	logged, err := os.OpenFile(w.logged, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	defer logged.Close()
+	w.data = ts.Getenv("LEDGER_DATA_DIR")
 	line := &firstLine{arrived: make(chan struct{})}
 	s := &server{ended: make(chan error, 1)}
 	s.cmd = exec.Command("ledger", slices.Concat([]string{
 		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=2026-03-02T09:00:00Z",
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0",
 	}, flags)...)
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + gorace}
+	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + gorace,
+		"LEDGER_LOG=" + ts.Getenv("LEDGER_LOG")}
 	s.cmd.Stdout, s.cmd.Stderr = line, logged
 	ts.Check(s.cmd.Start())
 	w.server = s

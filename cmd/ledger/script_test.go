@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,8 @@ func TestMain(m *testing.M) {
 // own. The commands that a story can use are those of testscript (go doc github.com/rogpeppe/go-internal/testscript),
 // the program ("exec ledger clock advance 14d"), and:
 //
-//	start [FLAG…]         run "ledger serve" with a manual clock on the story's data directory; again after its end, too
+//	start [FLAG…]         run "ledger serve" with a manual clock on $LEDGER_DATA_DIR, which is the story's own until it
+//	                      sets another, with the log at $LEDGER_LOG, embedded if that is empty; again after its end, too
 //	shutdown, kill9       end it with SIGTERM, which it has to obey without having logged an error; or with SIGKILL
 //	exits CODE COMMAND…   run a command that has to end with this exit code
 //	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait for the gateway,
@@ -43,6 +45,9 @@ func TestMain(m *testing.M) {
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
 //	tamper DB STATEMENT   change rows of a database behind the ledger's back
 //
+// LEDGER_TEST_LOG is the URL of an empty EventStoreDB, for one story (-run) to have its log there from the beginning; the
+// condition [elsewhere] holds then.
+//
 // What they print leaves out what is empty. Orders have the number of their subscription, 1 for the first, times
 // 10,000 in their ids.
 func TestStories(t *testing.T) {
@@ -56,9 +61,16 @@ func TestStories(t *testing.T) {
 			w := &world{data: filepath.Join(env.WorkDir, "data"), logged: filepath.Join(env.WorkDir, "serve.log")}
 			env.Values[worldKey{}] = w
 			env.Setenv("LEDGER_DATA_DIR", w.data) // of "exec ledger verify"
+			env.Setenv("LEDGER_LOG", os.Getenv("LEDGER_TEST_LOG"))
 			env.Setenv("GORACE", gorace)
 			env.Defer(w.close)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "elsewhere" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return os.Getenv("LEDGER_TEST_LOG") != "", nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start":    inWorld((*world).start),

@@ -54,17 +54,33 @@ func isTerminal(w io.Writer) bool {
 
 // serve runs a ledger until ctx ends.
 func serve(ctx context.Context, cfg config, out io.Writer, log *slog.Logger) error {
-	s, err := open(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
+	return newService(cfg, log).serve(ctx, out)
+}
+
+func (s *service) serve(ctx context.Context, out io.Writer) error {
 	defer s.close()
-	if err := s.seed(ctx); err != nil {
+	s.patient = true
+	err := s.open(ctx)
+	if err == nil {
+		err = s.seed(ctx)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // ended while it waited
+		}
 		return err
 	}
-	if !cfg.Quiet {
-		fmt.Fprintf(out, "ledger %s: gRPC %s, REST http://%s, admin http://%s, sandbox %s, data in %s\n",
-			version(), s.grpc.Addr(), s.http.Addr(), s.admin.Addr(), s.sandboxURL, s.cfg.DataDir)
+	if !s.cfg.Quiet {
+		fmt.Fprintf(out, "ledger %s: gRPC %s, REST http://%s, admin http://%s, sandbox %s, data in %s%s\n",
+			version(), s.grpc.Addr(), s.http.Addr(), s.admin.Addr(), s.sandboxURL, s.cfg.DataDir, s.whereLog())
 	}
 	return s.run(ctx)
+}
+
+// whereLog names a log that is elsewhere.
+func (s *service) whereLog() string {
+	if !s.place.elsewhere() {
+		return ""
+	}
+	return ", log at " + s.place.String()
 }

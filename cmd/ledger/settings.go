@@ -22,6 +22,7 @@ import (
 const (
 	isSetting = "ledger_setting" // it stands for a field of config, and the configuration file may give it
 	isSecret  = "ledger_secret"  // its value is never printed
+	isURL     = "ledger_url"     // its value is a log's URL, and a password in it is never printed
 	oneOf     = "ledger_one_of"  // the values it can have
 	origin    = "ledger_origin"  // where its value came from
 )
@@ -123,13 +124,34 @@ func readSecret(path string) (string, error) {
 func set(flags *pflag.FlagSet, name, value, from string) error {
 	f := flags.Lookup(name)
 	if err := flags.Set(name, value); err != nil {
-		if noted(f, isSecret) {
-			value = redacted
-		}
-		return configError{aggregate.InvalidField(from, "CONFIG_INVALID", "%q is not %s", value, allowed(f))}
+		return configError{aggregate.InvalidField(from, "CONFIG_INVALID", "%q is not %s", withoutSecret(f, value), allowed(f))}
 	}
 	note(f, origin, from)
 	return nil
+}
+
+// withoutSecret is a flag's value as everybody may see it.
+func withoutSecret(f *pflag.Flag, value string) string {
+	if noted(f, isURL) && value != "" {
+		p, err := placeOf(value, "")
+		if err != nil {
+			return redacted
+		}
+		return p.String()
+	}
+	if noted(f, isSecret) && value != "" {
+		return redacted
+	}
+	return value
+}
+
+// hasSecret reports whether a value is not for others.
+func hasSecret(f *pflag.Flag, value string) bool {
+	if noted(f, isURL) {
+		p, err := placeOf(value, "")
+		return err == nil && p.at.Secret()
+	}
+	return noted(f, isSecret)
 }
 
 // allowed says what values a flag takes.
@@ -209,8 +231,8 @@ func fromFile(flags *pflag.FlagSet, path string) (errs []error) {
 			errs = append(errs, err)
 			continue
 		}
-		if noted(known, isSecret) && l.open {
-			errs = append(errs, configError{aggregate.InvalidField(l.at(), "SECRET_FILE", "%s is a secret, and the file is open to others", l.key)})
+		if hasSecret(known, l.value) && l.open {
+			errs = append(errs, configError{aggregate.InvalidField(l.at(), "SECRET_FILE", "%s holds a secret, and the file is open to others: chmod 600 %s", l.key, path)})
 			continue
 		}
 		if f := flags.Lookup(l.key); f != nil && noted(f, isSetting) && !f.Changed && l.value != "" {

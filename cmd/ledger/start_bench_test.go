@@ -62,7 +62,7 @@ func fillStore(b *testing.B, dir string, events int) error {
 	if err := errors.Join(err, <-ended, s.close()); err != nil {
 		return err
 	}
-	s = &service{cfg: cfg}
+	s = newService(cfg, slog.New(slog.DiscardHandler))
 	if err := s.openStores(ctx); err != nil {
 		return err
 	}

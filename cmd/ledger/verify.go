@@ -27,12 +27,15 @@ compares them with what the events say; and what the orders did to the
 merchant's money has to be what lies at his gateways, plus fees, less what is in
 suspense. At last it builds the views anew and compares every row. It exits with
 1 if anything is off. What is off begins with the number of the promise that was
-broken, I-01 to I-26; internal/sim/invariant lists them.`,
+broken, I-01 to I-26; internal/sim/invariant lists them.
+
+Of a log that several ledgers share all have to be stopped: what one appends
+meanwhile is not in another one's views yet.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := os.Stat(cfg.DataDir); err != nil {
-				return configError{fmt.Errorf("--data-dir: %w", err)}
+			if err := checkStores(cfg.DataDir, cfg.Log); err != nil {
+				return err
 			}
-			r, err := verify(cmd.Context(), cfg)
+			r, err := newService(cfg, logger(os.Stderr)).verify(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -50,15 +53,15 @@ broken, I-01 to I-26; internal/sim/invariant lists them.`,
 		},
 	}
 	dataDirFlag(cmd.Flags(), &cfg.DataDir)
+	logFlag(cmd.Flags(), &cfg.Log)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 
 // verify opens a ledger's stores, lets its projections catch up, and checks. Nothing else runs: no gateway is called
 // and nobody is told anything.
-func verify(ctx context.Context, cfg config) (*invariant.Report, error) {
-	s, err := open(ctx, cfg, logger(os.Stderr))
-	if err != nil {
+func (s *service) verify(ctx context.Context) (*invariant.Report, error) {
+	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	defer s.close()

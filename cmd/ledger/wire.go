@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,9 +44,17 @@ type service struct {
 	clock  clock.Clock
 	manual *manualClock // nil if the clock is the wall's
 
-	log   event.Log
-	work  *work.Work
-	views projection.Spared
+	place   place // where the log is
+	log     event.Log
+	remote  remoteLog // nil if the log is embedded
+	dial    dialer
+	patient bool // wait for a log that is not there yet
+	work    *work.Work
+	views   projection.Spared
+
+	starting atomic.Pointer[awaited] // nil while all runs
+	admit    func()                  // lets callers in
+	health   health
 
 	subscriptions *aggregate.Runner[subscription.State]
 	merchants     *aggregate.Runner[merchant.State]
@@ -72,25 +81,38 @@ type service struct {
 	closers                            []func() error // called last to first
 }
 
-// open makes everything ready and starts nothing. What it opened is closed by close, also after an error.
-func open(ctx context.Context, cfg config, log *slog.Logger) (_ *service, err error) {
-	s := &service{cfg: cfg.withDefaults(), logger: log}
+// newService is a service of which nothing is open.
+func newService(cfg config, log *slog.Logger) *service {
+	s := &service{cfg: cfg.withDefaults(), logger: log, dial: dial, admit: func() {}}
+	s.starting.Store(&awaited{errors.New("the ledger is starting")})
+	return s
+}
+
+// open makes everything ready and starts nothing but the pages of the admin listener. What it opened is closed by
+// close.
+func open(ctx context.Context, cfg config, log *slog.Logger) (*service, error) {
+	s := newService(cfg, log)
+	return s, s.open(ctx)
+}
+
+// open closes what it opened if there is an error.
+func (s *service) open(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
 	if s.points, err = openFailPoints(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.openStores, s.openClock, s.listen, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
+		s.openStores, s.openClock, s.listen, s.awaitLog, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *service) onClose(f func() error) { s.closers = append(s.closers, f) }
@@ -109,7 +131,7 @@ func (s *service) close() error {
 const viewsVersion = 2
 
 // openStores locks the data directory and opens the log, the work store and the views in it.
-func (s *service) openStores(context.Context) error {
+func (s *service) openStores(ctx context.Context) error {
 	dir := s.cfg.DataDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -123,16 +145,22 @@ func (s *service) openStores(context.Context) error {
 	}
 	s.onClose(unlock)
 	workFile, viewsFile := filepath.Join(dir, "work.db"), filepath.Join(dir, "views.db")
+	if s.place, err = placeOf(s.cfg.Log, dir); err != nil {
+		return err
+	}
 	// Opening a store changes it, so that all are asked before the first is opened.
 	if err := errors.Join(sqlite.Check(dir), work.Check(workFile), db.CheckVersion(viewsFile, viewsVersion)); err != nil {
 		return storeError(err)
 	}
-	log, err := sqlite.Open(dir)
-	if err != nil {
-		return storeError(err)
+	if err := s.checkHome(ctx, workFile); err != nil {
+		return err
 	}
-	s.log = s.points.log(log)
+	log, remote, err := openLog(s.place, s.dial, s.logger)
+	if err != nil {
+		return err
+	}
 	s.onClose(log.Close)
+	s.log, s.remote = s.points.log(steady(log, s.logger)), remote
 	if s.work, err = work.Open(workFile); err != nil {
 		return storeError(err)
 	}
@@ -187,7 +215,16 @@ func (s *service) listen(context.Context) error {
 		s.onClose(func() error { listener.Close(); return nil })
 	}
 	s.sandboxURL = "http://" + s.sandboxListener.Addr().String()
+	s.serveAdmin()
 	return nil
+}
+
+// serveAdmin answers on the admin listener until close: also while the log is waited for, and until all has stopped.
+func (s *service) serveAdmin() {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- serveHTTP(ctx, s.admin, s.adminPages()) }()
+	s.onClose(func() error { stop(); return <-ended })
 }
 
 // openGateways lists the gateways there are.
@@ -222,8 +259,8 @@ func (s *service) openAggregates(context.Context) error {
 // openFollowers makes everything that reads the log: projections of the views and of the work store, the handlers,
 // and the workers that live on what those write.
 func (s *service) openFollowers(ctx context.Context) error {
-	head, err := s.log.Head(ctx)
-	if err != nil {
+	var head event.Position
+	if err := s.persist(ctx, func(ctx context.Context) (err error) { head, err = s.log.Head(ctx); return err }); err != nil {
 		return err
 	}
 	s.process = process.New(process.Config{
@@ -258,7 +295,10 @@ func (s *service) openFollowers(ctx context.Context) error {
 	for _, h := range s.process.All() {
 		s.bus.Add(h)
 	}
-	return s.checkCursors(ctx)
+	if err := s.checkCursors(ctx); err != nil {
+		return err
+	}
+	return s.work.SetLog(ctx, s.place.name())
 }
 
 // run serves until ctx ends or a part fails, then stops in order: first what takes requests and what acts on them,
@@ -280,6 +320,9 @@ func (s *service) serveAll(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	s.admit()
+	s.starting.Store(nil)
+	context.AfterFunc(ctx, func() { s.starting.Store(&awaited{errors.New("the ledger is stopping")}) })
 	if err := s.introduce(ctx); err != nil && ctx.Err() == nil {
 		s.logger.Error("the sandbox was not told of its first connection", "error", err)
 	}
@@ -292,7 +335,9 @@ func (s *service) serveAll(ctx context.Context) error {
 	group.Go(func() error { return s.sender.Run(ctx) })
 	group.Go(func() error { return s.rpc.Run(ctx, s.grpc) })
 	group.Go(func() error { return serveHTTP(ctx, s.http, public) })
-	group.Go(func() error { return serveHTTP(ctx, s.admin, s.adminPages()) })
+	if s.remote != nil {
+		group.Go(func() error { return s.remote.Watch(ctx) })
+	}
 	return group.Wait()
 }
 
