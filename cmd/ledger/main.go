@@ -108,6 +108,7 @@ func root() *cobra.Command {
 		parkedCommand(),
 		verifyCommand(),
 		rebuildCommand(),
+		copyLogCommand(),
 		exportCommand(),
 		configCommand(),
 	)

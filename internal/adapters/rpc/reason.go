@@ -230,6 +230,8 @@ var reasons = []struct {
 		"The ledger charges this subscription; a payment that it did not ask for pays nothing.", "Return the payment at the gateway, or find out whose it is."},
 	{"LISTEN", atExit,
 		"The program cannot listen on an address: another one does, or it is not this machine's.", "Stop the other, or choose another with the flag that the message names."},
+	{"LOG_BROKEN", atExit,
+		"A log that was to be copied is not whole: a hash chain or a revision does not hold. Nothing was written.", "Run `ledger verify` on it, and restore the log from a backup that is whole."},
 	{"LOG_ELSEWHERE", atExit,
 		"The data directory belongs to another log than the one that `--log` names.", "Give the log that it belongs to, move it with `ledger copy-log`, or choose another `--data-dir`."},
 	{"LOG_NOT_EMPTY", atExit,
