@@ -2,6 +2,7 @@ package invariant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -11,30 +12,43 @@ import (
 	"ledger.internal/ledger/internal/projection"
 )
 
-// checkCursors checks that no follower has come further than the log, and that what each has read last was there.
+// checkCursors checks that no follower has come further than the log, and that what each has read last stands where it
+// read it. It is the log that says so: a position need not be an event's, and one behind the last event need not be one
+// that the log has not come to.
 func (h *history) checkCursors(ctx context.Context, store projection.Reader) error {
-	head, err := h.world.Log.Head(ctx)
-	if err != nil {
-		return fmt.Errorf("the log's head: %w", err)
-	}
-	return each(ctx, store, `SELECT follower, commit_pos, prepare_pos, last_id FROM cursors`, func(scan func(...any) error) error {
+	return each(ctx, store, `SELECT follower, commit_pos, prepare_pos, last_commit, last_prepare, last_id FROM cursors`, func(scan func(...any) error) error {
 		var follower, last string
-		var at [2]int64
-		if err := scan(&follower, &at[0], &at[1], &last); err != nil {
+		var at, read [2]int64
+		if err := scan(&follower, &at[0], &at[1], &read[0], &read[1], &last); err != nil {
 			return err
 		}
-		if p := (event.Position{Commit: uint64(at[0]), Prepare: uint64(at[1])}); p.Compare(head) > 0 {
-			h.broken("I-13", "%s has come to %s, and the log ends at %s", follower, p, head)
+		c := event.Cursor{
+			Position:     event.Position{Commit: uint64(at[0]), Prepare: uint64(at[1])},
+			LastPosition: event.Position{Commit: uint64(read[0]), Prepare: uint64(read[1])},
 		}
-		if last == "" {
-			return nil
+		if last != "" {
+			id, err := uuid.Parse(last)
+			if _, known := h.ids[id]; err != nil || !known {
+				h.broken("I-13", "%s has read event %s last, which is not in the log", follower, last)
+				return nil
+			}
+			c.LastID = id
 		}
-		id, err := uuid.Parse(last)
-		if _, known := h.ids[id]; err != nil || !known {
-			h.broken("I-13", "%s has read event %s last, which is not in the log", follower, last)
-		}
-		return nil
+		return h.checkCursor(ctx, follower, c)
 	})
+}
+
+func (h *history) checkCursor(ctx context.Context, follower string, c event.Cursor) error {
+	err := h.world.Log.Follow(ctx, nil, c, func(context.Context, event.Message) error { return errEnd })
+	switch {
+	case errors.Is(err, event.ErrPositionAhead), errors.Is(err, event.ErrInvalidArgument):
+		h.broken("I-13", "%s has come to %s, and the log has not: %v", follower, c.Position, err)
+	case errors.Is(err, event.ErrDiverged):
+		h.broken("I-13", "%s has read event %s at %s last, where another one stands", follower, c.LastID, c.LastPosition)
+	case !errors.Is(err, errEnd):
+		return fmt.Errorf("cursor of %s: %w", follower, err)
+	}
+	return nil
 }
 
 // Cursors watches how followers come along. The zero Cursors has seen nobody. Its methods may be called from several

@@ -176,6 +176,7 @@ func TestTamperedRowsAreFound(t *testing.T) {
 		{"a posting that never was", "views", `UPDATE journal_postings SET line = 77 WHERE account = 'sales'`, "I-01", "which no event made"},
 		{"a view is ahead of the log", "views", `UPDATE cursors SET commit_pos = commit_pos + 1 WHERE follower = 'orders'`, "I-13", "orders has come to"},
 		{"a view was made from another log", "views", `UPDATE cursors SET last_id = '5f0c7d5e-3f53-4d51-8f5f-6f1f0f2c9a6b' WHERE follower = 'orders'`, "I-13", "not in the log"},
+		{"a view has read its last event elsewhere", "views", `UPDATE cursors SET last_commit = last_commit - 1, last_prepare = last_prepare - 1 WHERE follower = 'orders'`, "I-13", "where another one stands"},
 		{"a notification is missing", "work", `DELETE FROM delivery_rows WHERE type = 'sale'`, "I-10", "was never queued"},
 		{"a notification that nobody asked for", "work", `UPDATE delivery_rows SET delivery_id = 'x' WHERE delivery_id = (SELECT min(delivery_id) FROM delivery_rows)`, "I-10", "nothing asks for it"},
 		{"given up without an event", "work", `UPDATE delivery_rows SET state = 'gave_up' WHERE type = 'sale'`, "I-10", "was concluded as"},
