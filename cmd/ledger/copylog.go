@@ -55,8 +55,8 @@ an EventStoreDB nobody can tell.`,
 				return err
 			}
 			m.dial, m.out, m.progress, m.logger = dial, cmd.OutOrStdout(), cmd.ErrOrStderr(), logger(cmd.ErrOrStderr())
-			defer m.close()
-			return m.run(cmd.Context())
+			err = m.run(cmd.Context())
+			return errors.Join(err, m.close())
 		},
 	}
 	cmd.Flags().StringVar(&dataDir, "data-dir", "", "where the stores are that belong to the log; FROM or TO, if one is a directory")
@@ -145,15 +145,15 @@ func (m *moving) run(ctx context.Context) error {
 	if err := m.lock(); err != nil {
 		return err
 	}
+	stores, err := m.storesBeside(ctx)
+	if err != nil {
+		return err
+	}
 	from, err := m.open(ctx, "FROM", m.from)
 	if err != nil {
 		return err
 	}
 	to, err := m.open(ctx, "TO", m.to)
-	if err != nil {
-		return err
-	}
-	stores, err := m.storesBeside(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,18 +165,24 @@ func (m *moving) run(ctx context.Context) error {
 	if err == nil {
 		err = stores.renewViews(ctx, to)
 	}
+	if err != nil {
+		return m.explain(ctx, stores.dir, err)
+	}
+	fmt.Fprintf(m.out, "%s holds the %d events in %d streams of %s; %d of them are new\n", m.to, done.Events, done.Streams, m.from, done.Copied)
+	return nil
+}
+
+// explain says what an error means for whoever copies, with his stores in a directory.
+func (m *moving) explain(ctx context.Context, stores string, err error) error {
 	switch {
-	case err == nil:
-		fmt.Fprintf(m.out, "%s holds the %d events in %d streams of %s; %d of them are new\n", m.to, done.Events, done.Streams, m.from, done.Copied)
-		return nil
 	case ctx.Err() != nil:
 		return errors.New("interrupted; run it again to go on")
 	case errors.Is(err, transfer.ErrNotEmpty):
 		return fmt.Errorf("%s is not empty: %w; nothing was written (LOG_NOT_EMPTY)", m.to, err)
 	case errors.Is(err, transfer.ErrBroken):
-		return fmt.Errorf("%s: %w (LOG_BROKEN)", m.from, err)
+		return fmt.Errorf("%s: %w; nothing was written (LOG_BROKEN)", m.from, err)
 	case errors.Is(err, projection.ErrOtherLog):
-		return fmt.Errorf("%s: %w than %s; give the --data-dir of the ledger that ran on it (STORE_DIVERGED)", stores.dir, err, m.from)
+		return fmt.Errorf("%s: %w than %s; give the --data-dir of the ledger that ran on it (STORE_DIVERGED)", stores, err, m.from)
 	}
 	return fmt.Errorf("%w; nothing is lost, run it again to go on", err)
 }
@@ -226,7 +232,7 @@ func (m *moving) open(ctx context.Context, name string, p place) (event.Log, err
 
 // pace tells now and then how far a copy has come.
 func (m *moving) pace() func(transfer.Step, int, int) {
-	var last time.Time
+	last := time.Now()
 	return func(step transfer.Step, done, of int) {
 		if done != of && time.Since(last) < 2*time.Second {
 			return

@@ -320,12 +320,12 @@ func (s *service) serveAll(ctx context.Context) error {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	s.admit()
-	s.starting.Store(nil)
-	context.AfterFunc(ctx, func() { s.starting.Store(&awaited{errors.New("the ledger is stopping")}) })
-	if err := s.introduce(ctx); err != nil && ctx.Err() == nil {
+	if err := s.persist(ctx, s.introduce); err != nil && ctx.Err() == nil {
 		s.logger.Error("the sandbox was not told of its first connection", "error", err)
 	}
+	s.admit()
+	s.starting.Store(nil)
+	defer context.AfterFunc(ctx, func() { s.starting.Store(&awaited{errors.New("the ledger is stopping")}) })()
 	for _, f := range s.followers {
 		group.Go(func() error { return divergence(f.Run(ctx)) })
 	}
@@ -336,9 +336,16 @@ func (s *service) serveAll(ctx context.Context) error {
 	group.Go(func() error { return s.rpc.Run(ctx, s.grpc) })
 	group.Go(func() error { return serveHTTP(ctx, s.http, public) })
 	if s.remote != nil {
-		group.Go(func() error { return s.remote.Watch(ctx) })
+		group.Go(func() error { s.watch(ctx); return nil })
 	}
 	return group.Wait()
+}
+
+// watch has a log that is elsewhere watched. Nobody stops serving because nobody watches.
+func (s *service) watch(ctx context.Context) {
+	if err := s.remote.Watch(ctx); err != nil && ctx.Err() == nil {
+		s.logger.Error("the log is no longer watched", "error", err)
+	}
 }
 
 // public is what the HTTP listener answers.
