@@ -177,7 +177,7 @@ func (d *distant) sell(id string) (status int, body string) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", "start "+id)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 20 * time.Second}).Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -228,8 +228,8 @@ func TestServeWaitsForItsLog(t *testing.T) {
 	if status, body := d.get("/healthz"); status != 200 {
 		t.Errorf("healthz answers %d %s, want 200", status, body)
 	}
-	if status, body := d.sell("early"); status != 0 {
-		t.Errorf("REST answers %d %s, want that nobody is let in", status, body)
+	if status, body := d.sell("early"); status != 0 || strings.Contains(body, "Timeout") {
+		t.Errorf("REST answers %d %s, want that nobody is let in, nor kept waiting", status, body)
 	}
 	d.log.comeBack()
 	d.await(200, `"head"`)
