@@ -521,3 +521,29 @@ func TestPositionsOfAnotherKind(t *testing.T) {
 		t.Errorf("got %v, want STORE_DIVERGED", err)
 	}
 }
+
+// Who waits in front of a command is told that the log is not there; the demo wants one to itself.
+func TestCommandsDoNotWait(t *testing.T) {
+	t.Parallel()
+	d := newDistant(t, newFarLog(), servedFar(t))
+	d.log.goAway()
+	s := newService(d.cfg, slog.New(slog.DiscardHandler))
+	s.dial = d.log.dial
+	if _, err := s.verify(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "is --log right? (LOG_UNREACHABLE)") {
+		t.Errorf("verify: got %v, want LOG_UNREACHABLE", err)
+	}
+	d.log.comeBack()
+	s = newService(d.cfg, slog.New(slog.DiscardHandler))
+	s.log = farOpened{d.log}
+	if err := s.wantEmpty(t.Context()); err != nil {
+		t.Errorf("an empty log: %v", err)
+	}
+	raw := event.Raw{ID: [16]byte{1}, Type: "t", Data: []byte("{}"), Metadata: []byte("{}")}
+	if _, err := s.log.Append(t.Context(), "merchant-a", event.NoStream, raw); err != nil {
+		t.Fatal(err)
+	}
+	var config configError
+	if err := s.wantEmpty(t.Context()); !errors.As(err, &config) || !strings.Contains(err.Error(), "LOG_NOT_EMPTY") {
+		t.Errorf("got %v, want LOG_NOT_EMPTY, as a wrong setting", err)
+	}
+}
