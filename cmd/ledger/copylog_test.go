@@ -290,8 +290,8 @@ func TestCopyLogRefuses(t *testing.T) {
 func TestPlaceNamed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"ledger-data": "ledger-data", "data/": "data", farURL: "esdb://ledger:(secret)@db1:2113?tls=true",
-		"@" + write(t, 0o600, farURL+"\n"): "esdb://ledger:(secret)@db1:2113?tls=true",
+		"ledger-data": "ledger-data", "data/": "data", farURL: "esdb://ledger:(secret)@db1:2113",
+		"@" + write(t, 0o600, farURL+"\n"): "esdb://ledger:(secret)@db1:2113",
 	} {
 		if p, err := placeNamed("FROM", text); err != nil || p.String() != want {
 			t.Errorf("%s: got %s, %v; want %s", text, p, err, want)

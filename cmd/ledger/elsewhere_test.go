@@ -224,7 +224,7 @@ func TestServeWaitsForItsLog(t *testing.T) {
 	d := newDistant(t, newFarLog(), t.TempDir())
 	d.log.goAway()
 	d.serve()
-	d.await(503, "the log at esdb://ledger:(secret)@db1:2113?tls=true cannot be reached: log unavailable: connection refused; is --log right?")
+	d.await(503, "the log at esdb://ledger:(secret)@db1:2113 cannot be reached: log unavailable: connection refused; is --log right?")
 	if status, body := d.get("/healthz"); status != 200 {
 		t.Errorf("healthz answers %d %s, want 200", status, body)
 	}

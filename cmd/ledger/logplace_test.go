@@ -39,7 +39,7 @@ func TestLogSetting(t *testing.T) {
 
 func TestLogSettingFromAFile(t *testing.T) {
 	t.Setenv("LEDGER_LOG_FILE", write(t, 0o600, farURL+"\n"))
-	if got, want := printed(t)["log"], [2]string{"esdb://ledger:(secret)@db1:2113?tls=true", "LEDGER_LOG_FILE"}; got != want {
+	if got, want := printed(t)["log"], [2]string{"esdb://ledger:(secret)@db1:2113", "LEDGER_LOG_FILE"}; got != want {
 		t.Errorf("printed as %q, want %q", got, want)
 	}
 }

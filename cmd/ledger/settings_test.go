@@ -34,7 +34,7 @@ func TestEverySetting(t *testing.T) {
 			}
 			value := samples[of.Field(i).Type.Kind()]
 			if noted(f, isURL) {
-				value = "esdb://db1:2113?tls=true"
+				value = "esdb://db1:2113?tls=false"
 			}
 			if value == "" {
 				t.Fatalf("add a sample of a %s", of.Field(i).Type)

@@ -35,12 +35,12 @@ func (l *Log) Check(ctx context.Context) error {
 		_, _, err := c.event(readHead())
 		return err
 	}); f != nil {
-		return fmt.Errorf("%s: %w", l.cluster.settings, f.error)
+		return f.error
 	}
 	short, done := context.WithTimeout(bound, glance)
 	defer done()
 	if err := l.retention.look(short, l); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", l.cluster.settings, err)
+		return err
 	}
 	return l.retention.alarm()
 }
