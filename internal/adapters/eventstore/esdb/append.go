@@ -75,16 +75,10 @@ func (c *call) append(stream string, at event.Revision, events []event.Raw) (eve
 	return c.appended(stream, at+event.Revision(len(events)), answer.GetSuccess())
 }
 
-// actual is the revision that a conflict found. Servers tell it in the fields of two generations.
+// actual is the revision that a conflict found.
 func actual(w *streams.AppendResp_WrongExpectedVersion) event.Revision {
-	switch o := w.GetCurrentRevisionOption().(type) {
-	case *streams.AppendResp_WrongExpectedVersion_CurrentRevision:
+	if o, ok := w.GetCurrentRevisionOption().(*streams.AppendResp_WrongExpectedVersion_CurrentRevision); ok {
 		return event.Revision(o.CurrentRevision)
-	case *streams.AppendResp_WrongExpectedVersion_CurrentNoStream:
-		return event.NoStream
-	}
-	if o, ok := w.GetCurrentRevisionOption_20_6_0().(*streams.AppendResp_WrongExpectedVersion_CurrentRevision_20_6_0); ok {
-		return event.Revision(o.CurrentRevision_20_6_0)
 	}
 	return event.NoStream
 }

@@ -286,6 +286,28 @@ func TestClusterChangesItsLeader(t *testing.T) {
 	}
 }
 
+// TestLeaderIsAsked: a node that follows may be behind, so it is not asked for what the ledger decides by.
+func TestLeaderIsAsked(t *testing.T) {
+	needsDouble(t)
+	cluster := esdbtest.StartCluster(t, 3)
+	cluster.Lag(2, 1000)
+	l := open(t, cluster.Node(2).URL())
+	events := raw(3)
+	p, err := l.Append(soon(t), stream, event.NoStream, events...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := read(soon(t), l, stream, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, got, events...)
+	if head, err := l.Head(soon(t)); err != nil || head != p {
+		t.Errorf("head: %s, %v; want what was appended, %s", head, err, p)
+	}
+	wantIDs(t, follow(t, l, event.Cursor{}).events(t, 3), events...)
+}
+
 // TestFollowPassesTheServersOwn: long stretches of what is not the ledger's are passed, and a follower that begins in
 // them again loses nothing.
 func TestFollowPassesTheServersOwn(t *testing.T) {
