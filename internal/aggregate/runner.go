@@ -112,6 +112,9 @@ func (r *Runner[S]) Do(ctx context.Context, stream string, q Request, c Command[
 		if conflicts++; conflicts > maxConflicts {
 			return Result[S]{}, conflict(wrong.Actual)
 		}
+		if wrong.Actual < f.revision {
+			f = r.forget(stream) // the log has lost what was read of it
+		}
 		if f, err = r.catchUp(ctx, stream, f); err != nil {
 			return Result[S]{}, err
 		}
@@ -193,9 +196,14 @@ func (r *Runner[S]) begin(ctx context.Context, stream string) (f folded[S], fres
 	if f, ok := r.cache.Get(stream); ok {
 		return f, false, nil
 	}
-	f = folded[S]{state: r.typ.New(), revision: event.NoStream, requests: &requests{byID: map[string]made{}}}
-	f, err = r.catchUp(ctx, stream, f)
+	f, err = r.catchUp(ctx, stream, r.forget(stream))
 	return f, true, err
+}
+
+// forget drops what is known of a stream: nothing of it is folded then.
+func (r *Runner[S]) forget(stream string) folded[S] {
+	r.cache.Remove(stream)
+	return folded[S]{state: r.typ.New(), revision: event.NoStream, requests: &requests{byID: map[string]made{}}}
 }
 
 // catchUp folds what stands behind f in the stream and keeps the result.
@@ -386,6 +394,10 @@ func (r *Runner[S]) replay(ctx context.Context, stream string, q Request, m made
 		if e.Metadata.GetRequestId() == q.ID {
 			res.Events = append(res.Events, e)
 		}
+	}
+	if len(res.Events) == 0 {
+		r.forget(stream)
+		return Result[S]{}, fmt.Errorf("replay %s: the log has lost what request %s did: %w", stream, q.ID, event.ErrUnavailable)
 	}
 	return res, nil
 }

@@ -365,6 +365,39 @@ func TestDoAfterWhatStayedUnknown(t *testing.T) {
 	})
 }
 
+// A log that several servers keep may lose its tail when another of them leads, also one that was read already. What was
+// remembered of it must not stand in the way of what is decided then.
+func TestDoAfterTheLogLostItsTail(t *testing.T) {
+	t.Parallel()
+	start := func(t *testing.T) (*faulty, *aggregate.Runner[tally]) {
+		log := &faulty{Log: shared{memory.New()}}
+		r := newRunner(log)
+		do(t, r, request("r0"), say{"a"})
+		do(t, r, request("r1"), say{"lost"})
+		log.Log = shared{memory.New()}
+		do(t, newRunner(log), request("r0"), say{"a"})
+		return log, r
+	}
+	t.Run("it decides on what is left", func(t *testing.T) {
+		t.Parallel()
+		log, r := start(t)
+		res := do(t, r, request("r2"), decide(func(s tally) ([]*ledgerv1.Event, error) {
+			return []*ledgerv1.Event{said(fmt.Sprintf("after %d", len(s.said)))}, nil
+		}))
+		expect(t, "state", res.State, tally{said: []string{"a", "after 1"}})
+		expect(t, "stored, with a chain that holds", words(stored(t, log)), []string{"a", "after 1"})
+	})
+	t.Run("what was lost is done when it is asked for again", func(t *testing.T) {
+		t.Parallel()
+		log, r := start(t)
+		if _, err := r.Do(t.Context(), stream, request("r1"), say{"lost"}); !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("asked for once: got %v, want %v", err, event.ErrUnavailable)
+		}
+		expect(t, "asked for twice: replayed", do(t, r, request("r1"), say{"found"}).Replayed, false)
+		expect(t, "stored", words(stored(t, log)), []string{"a", "found"})
+	})
+}
+
 func TestDoOutlivesItsCallerOnceItAppends(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
