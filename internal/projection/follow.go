@@ -121,9 +121,15 @@ func (f *Follower) run(ctx context.Context) error {
 	}
 	messages := make(chan message, batchSize)
 	from := f.at.Cursor
+	last := from.Position
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := f.log.Follow(ctx, f.p.Categories, from, func(ctx context.Context, m event.Message) error {
+			// A log does not deliver an event twice. If one did, after it was cut off, rows would be written twice.
+			if order := m.Position.Compare(last); order < 0 || order == 0 && m.Kind == event.KindEvent {
+				return nil
+			}
+			last = m.Position
 			select {
 			case messages <- decode(m):
 				return nil

@@ -450,6 +450,41 @@ func (s *deafStore) Update(ctx context.Context, f func(projection.Tx) error) err
 	return err
 }
 
+// repeating is a log that delivers everything again once it has come to its end, as one does whose subscription began
+// again further back.
+type repeating struct{ event.Log }
+
+func (l repeating) Follow(ctx context.Context, categories []string, after event.Cursor, h func(context.Context, event.Message) error) error {
+	repeated := false
+	var again func(context.Context, event.Message) error
+	again = func(ctx context.Context, m event.Message) error {
+		if err := h(ctx, m); err != nil || m.Kind != event.KindCaughtUp || repeated {
+			return err
+		}
+		repeated = true
+		return l.Log.Follow(ctx, categories, event.Cursor{}, again)
+	}
+	return l.Log.Follow(ctx, categories, after, again)
+}
+
+// A row that is written twice is a payment that is booked twice.
+func TestFollowerAppliesOnceWhatIsDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	w := newFollowed(t)
+	w.append("note-a", 1)
+	w.append("note-b", 2)
+	f := projection.NewFollower(repeating{w.log}, w.store, notes(1))
+	stop := w.run(f)
+	w.waitFor(f, w.append("note-a", 3))
+	w.waitFor(f, w.append("note-a", 4)) // behind all that came again
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"note-a@0 1", "note-b@0 2", "note-a@1 3", "note-a@2 4"}, w.rows()); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
 func TestFollowerIsFenced(t *testing.T) {
 	t.Parallel()
 	w := newFollowed(t)

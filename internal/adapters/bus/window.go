@@ -70,8 +70,12 @@ func (w *Window) Held() int { return w.open.Len() }
 // Cursor is the lowest position below which everything is done or parked, and the last event at or below it.
 func (w *Window) Cursor() event.Cursor { return w.cursor }
 
-// Offer takes the next event of the log. The events of a parked stream are left to its replay.
+// Offer takes the next event of the log. The events of a parked stream are left to its replay. One that was offered
+// before, by a log that was cut off and begins again further back, is not taken twice.
 func (w *Window) Offer(e event.RawRecorded) {
+	if e.Position.Compare(w.end().Position) <= 0 {
+		return
+	}
 	if d, ok := w.parked[e.Stream]; ok {
 		d.last = e.Revision
 		w.parked[e.Stream] = d
@@ -96,20 +100,20 @@ func (w *Window) Offer(e event.RawRecorded) {
 
 // pass moves over an event that needs nothing.
 func (w *Window) pass(e event.RawRecorded) {
+	*w.end() = cursorAt(e)
+}
+
+// end is how far the log was offered.
+func (w *Window) end() *event.Cursor {
 	if back := w.open.Back(); back != nil {
-		back.Value.(*slot).upTo = cursorAt(e)
-	} else {
-		w.cursor = cursorAt(e)
+		return &back.Value.(*slot).upTo
 	}
+	return &w.cursor
 }
 
 // Advance says that no event stands between the last one offered and p.
 func (w *Window) Advance(p event.Position) {
-	to := &w.cursor.Position
-	if back := w.open.Back(); back != nil {
-		to = &back.Value.(*slot).upTo.Position
-	}
-	if to.Compare(p) < 0 {
+	if to := &w.end().Position; to.Compare(p) < 0 {
 		*to = p
 	}
 }

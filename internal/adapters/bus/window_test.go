@@ -68,6 +68,32 @@ func TestWindowOneEventPerStream(t *testing.T) {
 	}
 }
 
+// A subscription that began again further back delivers again what came before.
+func TestWindowTakesAnEventOnce(t *testing.T) {
+	t.Parallel()
+	w := NewWindow(10, event.Cursor{Position: at(2, "", 0).Position})
+	w.Offer(at(1, "a", 0))
+	w.Offer(at(3, "a", 1))
+	w.Offer(at(4, "b", 0))
+	wantGiven(t, w, "a@1", "b@0")
+	w.Done(at(4, "b", 0))
+	w.Offer(at(3, "a", 1))
+	w.Offer(at(4, "b", 0))
+	wantGiven(t, w)
+	w.Done(at(3, "a", 1))
+	wantCursor(t, w, 4)
+	w.Offer(at(2, "a", 0))
+	wantGiven(t, w)
+	wantCursor(t, w, 4)
+	w.Park("b", 1)
+	w.Offer(at(5, "b", 1))
+	w.Offer(at(6, "b", 2))
+	w.Offer(at(5, "b", 1))
+	if w.Replayed("b", 1) {
+		t.Error("b is taken back before all of it was replayed")
+	}
+}
+
 func TestWindowIsFullOfUnfinishedEventsOnly(t *testing.T) {
 	t.Parallel()
 	w := NewWindow(2, event.Cursor{})
