@@ -27,6 +27,7 @@ func wanted() []string {
 		"a stream was parked", "a parked stream was replayed", "a webhook came again that was acknowledged",
 		"the clock jumped back", "the clock jumped forward", "the ledger was away for days",
 	}
+	all = append(all, quarrels...)
 	for _, point := range door.Points() {
 		all = append(all, "crash before "+point, "held up: "+point, "cut off: "+point)
 		if point != "log.follow" {
@@ -53,6 +54,15 @@ func wanted() []string {
 		all = append(all, s.name)
 	}
 	return all
+}
+
+// quarrels are what comes of a log that several servers keep.
+var quarrels = []string{
+	"an append was dropped", "an append was dropped again", "an append that was dropped went through",
+	"a repetition of what most servers do not have was dropped", "an append took effect late",
+	"a delayed append came in time", "a delayed append came too late", "a delayed append was repeated before it came",
+	"another server led", "the tail of a deposed leader was lost", "an event was delivered again",
+	"a tail was lost that subscriptions had shown", "another ledger appended", "an operator had all built anew",
 }
 
 // kinds are the names of all events.

@@ -14,6 +14,7 @@
 //	clock.go       time, which passes when nobody has anything to do; the ledger's clock may be wrong
 //	world.go       a world's steps: a call goes on, time passes, the ledger is started again
 //	faults.go      what goes wrong: calls that fail before or after their effect, crashes, cut lines, wrong clocks
+//	cluster.go, failover.go   a log that several servers keep, and what goes wrong between them
 //	mix.go         what a seed's world is made of and what goes wrong in it how often
 //	ledger.go, handler.go   one run of the ledger
 //	caller.go, commands.go, mail.go, setup.go   those who use it
@@ -21,6 +22,11 @@
 //	coverage.go    what a long run has to have met, or it proves nothing
 //	explain.go     the shortest way to a failure
 //	script.go, exhaustive_test.go   lives of which every call is a crash
+//
+// In one half of the worlds the log is the ledger's alone, as SQLite is. In the other one several servers keep it, as with
+// EventStoreDB: appends are dropped, come late or are never answered, subscriptions begin again further back, and what
+// only a deposed leader had is gone. Rarely even subscriptions have shown that before. No server should do that; if one
+// does, the ledger must notice and end, and all holds once its views and work are built anew.
 //
 // The promises stand in package invariant, which the crash harness, the demo and "ledger verify" share. Package
 // neighbour has the gateways and receivers. Package planted puts bugs into the ledger and has the simulation find them.
@@ -31,5 +37,5 @@
 // the machine's clock or draws from its randomness where that could be seen.
 //
 // To come: several replicas with leases, pauses and zombies; restores from older backups; old and new versions side by
-// side; a log that is reached over a network.
+// side.
 package sim

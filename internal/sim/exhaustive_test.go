@@ -20,6 +20,8 @@ type canonical struct {
 	change func(*Mix)
 	script []act
 	money  bool // money is at stake at every call: the ledger dies at every two of them, too
+	// cluster has several servers keep the log: it is not the ledger's alone then, and appends are read back.
+	cluster bool
 }
 
 var lives = []canonical{
@@ -72,6 +74,7 @@ func trial(days uint32) func(*ledgerv1.Terms) {
 func (c canonical) plan(crashAt ...int) plan {
 	return plan{crashAt: crashAt, script: c.script, change: func(m *Mix) {
 		calm(c.at)(m)
+		m.Cluster = c.cluster
 		if c.change != nil {
 			c.change(m)
 		}
@@ -88,14 +91,18 @@ func TestEveryCrash(t *testing.T) {
 	var crashes atomic.Int64
 	t.Run("lives", func(t *testing.T) {
 		for _, c := range lives {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				calls := undisturbed(t, c)
-				for k := 1; k <= calls; k += every {
-					survives(t, c, k)
-					crashes.Add(1)
-				}
-			})
+			for _, cluster := range []bool{false, true} {
+				c := c
+				c.cluster = cluster
+				t.Run(fmt.Sprintf("%s, on a cluster: %v", c.name, c.cluster), func(t *testing.T) {
+					t.Parallel()
+					calls := undisturbed(t, c)
+					for k := 1; k <= calls; k += every {
+						survives(t, c, k)
+						crashes.Add(1)
+					}
+				})
+			}
 		}
 	})
 	fmt.Printf("crashes at every %d. call: %d lives, %d crashes\n", every, len(lives), crashes.Load())

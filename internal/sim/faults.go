@@ -45,6 +45,7 @@ func (w *world) faultyStep(calls []*waiting) bool {
 		w.act()
 	case f.Float64() < w.mix.HangUp && w.plan.allows(w):
 		w.hangUp()
+	case w.quarrels():
 	case f.IntN(20) == 0:
 		w.deliver()
 	default:
@@ -128,6 +129,9 @@ func (w *world) judge(c *waiting) error {
 			return w.failure(c, errUnreachable)
 		}
 		return errLost
+	}
+	if w.delayed(c) {
+		return nil
 	}
 	chance := w.mix.Fail[n]
 	if c.stage == after {

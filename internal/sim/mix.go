@@ -21,6 +21,7 @@ type Mix struct {
 	LiveViews bool
 	Gateways  []neighbour.Behaviour
 	Weekly    bool // subscriptions are paid weekly rather than monthly
+	Cluster   bool // several servers keep the log
 
 	// All of these are probabilities at each step, or at each call.
 	Crash  float64
@@ -33,6 +34,15 @@ type Mix struct {
 	Act    float64 // a gateway does something by itself
 	// Fail and Lose are by neighbour: a call fails before it has an effect, or after it, with the answer lost.
 	Fail, Lose map[string]float64
+
+	// Of a log that several servers keep.
+	Mute     float64 // its leader drops appends for a while
+	Apart    float64 // its leader's appends do not reach the others for a while
+	Deposed  float64 // of that: they never do, for another one leads then
+	Leaking  float64 // of that: subscriptions have shown them
+	Failover float64 // another server leads from now on
+	Late     float64 // an append is delayed
+	Others   float64 // another ledger appends an event
 
 	Gateway   neighbour.Mischief
 	Receivers neighbour.ReceiverMischief
@@ -81,6 +91,15 @@ func drawMix(r *rand.Rand) Mix {
 	}
 	m.Gateway = neighbour.DrawMischief(r)
 	m.Receivers = neighbour.DrawReceiverMischief(r)
+	if m.Cluster = r.IntN(2) == 0; m.Cluster {
+		m.Mute = at(0.0005, 0.005)
+		m.Apart = at(0.0005, 0.005)
+		m.Deposed = at(0.1, 1)
+		m.Leaking = at(0.05, 0.3)
+		m.Failover = at(0.0003, 0.003)
+		m.Late = at(0.002, 0.1)
+		m.Others = at(0.0003, 0.003)
+	}
 	return m
 }
 

@@ -46,7 +46,8 @@ type world struct {
 	ledgerClock face // what the ledger's shows
 
 	// Behind the doors.
-	log         *memory.Log
+	log         event.Log
+	cluster     *cluster // the log, if several servers keep it
 	work, views *db.Memory
 	gateways    map[string]*neighbour.Gateway
 	accounts    []string // the connections' ids; each merchant has them all
@@ -65,6 +66,9 @@ type world struct {
 	away      time.Time        // until when nobody starts it
 	cut       map[string]int   // until which step a neighbour cannot be reached
 	held      map[*waiting]int // until which step a call is held up
+	quarrel   int              // until which step the log's servers are at odds
+	others    int              // events of another ledger
+	diverged  bool             // views and work may have been made from what the log has lost
 	blocks    int
 	crashes   int
 	acts      int
@@ -95,6 +99,10 @@ func newWorld(seed uint64, p plan) (*world, error) {
 	w.mix = drawMix(rand.New(rand.NewPCG(seed, 0)))
 	if p.change != nil {
 		p.change(&w.mix)
+	}
+	if w.mix.Cluster {
+		w.cluster = newCluster(w.hit)
+		w.log = w.cluster
 	}
 	w.callersWait = sync.NewCond(&w.mu)
 	w.troubled, w.calm = context.WithCancel(context.Background())
@@ -195,6 +203,7 @@ func (w *world) over() bool {
 
 // heal ends everything that goes wrong.
 func (w *world) heal() {
+	w.reconcile()
 	w.scheduler.settle()
 	w.follow() // what has failed already is not held against a healed world
 	w.trace.say("--- heals at %s", w.clock.Now().Format(time.DateTime))
@@ -243,6 +252,10 @@ func (w *world) step(faulty func(calls []*waiting) bool) []*waiting {
 	if faulty != nil && faulty(calls) {
 		return calls
 	}
+	if len(calls) == 0 && w.cluster != nil && w.cluster.state == leaking {
+		w.reconcile() // before any time passes
+		return nil
+	}
 	if len(calls) == 0 {
 		if calls = w.idle(); len(calls) == 0 {
 			if faulty != nil {
@@ -271,10 +284,14 @@ func (w *world) follow() {
 	case failed != nil:
 		w.trace.say("the ledger ends by itself: %v", failed)
 		w.hit("the process ended by itself")
-		if errors.Is(failed, errPanic) || w.healing && !drawn(failed) {
+		anew := w.diverged && isDivergence(failed)
+		if errors.Is(failed, errPanic) || isDivergence(failed) && !anew || w.healing && !drawn(failed) && !anew {
 			w.violation("the ledger ended by itself: %v", failed)
 		}
 		w.kill(l)
+		if anew && (w.healing || w.faults.IntN(2) == 0) { // else it is only started again, which must not help
+			w.ok(w.buildAnew())
+		}
 	case l.ctx.Err() != nil && running == 0:
 		w.trace.say("the ledger has stopped")
 		w.hit("the process was stopped as an operator stops it")

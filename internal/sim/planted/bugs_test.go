@@ -217,6 +217,17 @@ var bugs = []bug{
 		`m.hash != [32]byte{} && q.Hash != m.hash {`,
 		`false {`}},
 
+	// A log that several servers keep.
+	{name: "what an append wrote is not read back", edit: edit{aggregates + "runner.go",
+		`if _, alone := r.log.(event.Exclusive); !alone || r.doubt.Load() {`,
+		`if false {`}},
+	{name: "what is delivered again is applied again", edit: edit{projections + "follow.go",
+		`if order := m.Position.Compare(last); order < 0 || order == 0 && m.Kind == event.KindEvent {`,
+		`if order := m.Position.Compare(last); order < -1 {`}},
+	{name: "a cursor is not compared with what the log has there", rare: true, edit: edit{"internal/adapters/eventstore/memory/memory.go",
+		`last > 0 && l.all[last-1].ID != c.LastID {`,
+		`last > 0 && false {`}},
+
 	// What callers and gateways are answered.
 	{name: "a webhook is acknowledged though it was not kept", edit: edit{"internal/adapters/rpc/webhook.go",
 		`		return http.StatusOK
