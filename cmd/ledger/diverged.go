@@ -70,7 +70,7 @@ func readCursors(ctx context.Context, store projection.Store) (map[string]event.
 func divergence(err error) error {
 	if errors.Is(err, event.ErrPositionAhead) || errors.Is(err, event.ErrDiverged) {
 		return fmt.Errorf("%w: the log is not the one that the views and the work store were made from; "+
-			"to build them anew from it, run ledger rebuild and move work.db away (STORE_DIVERGED)", err)
+			"to build them anew from it, run ledger rebuild --work (STORE_DIVERGED)", err)
 	}
 	return err
 }

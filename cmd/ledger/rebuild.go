@@ -18,7 +18,7 @@ import (
 type rebuildOptions struct {
 	dataDir, log string
 	views        []string
-	check        bool
+	check, work  bool
 }
 
 func rebuildCommand() *cobra.Command {
@@ -32,8 +32,10 @@ ones in their place, in one transaction. Interrupted, also by a signal or a
 crash, it has changed nothing, and the next rebuild begins from the start.
 
 Only the views are built: deliveries and timers are not, since more is known of
-them than the log says.`,
-		Example: "  ledger rebuild\n  ledger rebuild --check\n  ledger rebuild --view orders",
+them than the log says. With --work they are, at the next start, for a log that
+is not the one they were made from: what gateways have sent is kept, and the
+tries of deliveries are not.`,
+		Example: "  ledger rebuild\n  ledger rebuild --check\n  ledger rebuild --view orders\n  ledger rebuild --work",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views, err := viewsNamed(o.views)
 			if err != nil {
@@ -49,6 +51,8 @@ them than the log says.`,
 	logFlag(cmd.Flags(), &o.log)
 	cmd.Flags().StringSliceVar(&o.views, "view", nil, "only these views; all if none is named")
 	cmd.Flags().BoolVar(&o.check, "check", false, "only compare; exit with 1 if rows differ")
+	cmd.Flags().BoolVar(&o.work, "work", false, "have the work store begin anew, too")
+	cmd.MarkFlagsMutuallyExclusive("check", "work")
 	return cmd
 }
 
@@ -108,6 +112,12 @@ func rebuild(ctx context.Context, o rebuildOptions, views []projection.Projectio
 		return err
 	}
 	printRebuilt(out, done)
+	if o.work {
+		if err := s.work.StartOver(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "handlers, timers and deliveries begin anew at the next start")
+	}
 	rows, tables := done.Differing()
 	switch {
 	case done.Switched:

@@ -357,7 +357,7 @@ var reasons = []struct {
 	{"STORAGE_FULL", unavailable,
 		"The ledger's disk is full; nothing was written.", "Free space on the data directory's disk, then send the request again."},
 	{"STORE_DIVERGED", atExit,
-		"The views and the work store were made from another log than the one that is there.", "Restore stores that belong together, or move views.db and work.db away to have them built anew."},
+		"The views and the work store were made from another log than the one that is there.", "Restore stores that belong together, or have them built anew: `ledger rebuild --work`."},
 	{"STORE_LOCKED", atExit,
 		"Another process uses the data directory.", "Stop it, or choose another with `--data-dir`."},
 	{"STORE_TOO_NEW", atExit,

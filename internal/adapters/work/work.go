@@ -1,6 +1,6 @@
 // Package work is the store of what remains to be done: how far each handler has come, which streams are parked,
 // raw inbound webhooks that nobody has read yet, and beside them the projections that workers read (timers,
-// deliveries), which others define. All but the tries of deliveries and unread webhooks can be rebuilt from the log.
+// deliveries), which others define. All but the tries of deliveries and the webhooks can be rebuilt from the log.
 package work
 
 import (
@@ -67,6 +67,20 @@ func New(ctx context.Context, store projection.Store) (*Work, error) {
 
 // Close closes what Open opened.
 func (w *Work) Close() error { return w.close() }
+
+// StartOver forgets how far everybody has come: handlers handle the log from its beginning, and projections make their
+// tables anew when they start. The messages of gateways stay, for the log does not tell what was not read. Nobody else
+// may use the store meanwhile.
+func (w *Work) StartOver(ctx context.Context) error {
+	return w.Update(ctx, func(tx projection.Tx) error {
+		for _, table := range []string{"cursors", "parks"} {
+			if _, err := tx.Exec("DELETE FROM " + table); err != nil {
+				return fmt.Errorf("start over: %w", err)
+			}
+		}
+		return nil
+	})
+}
 
 // earliest reads one instant that may be absent.
 func (w *Work) earliest(ctx context.Context, query string, args ...any) (time.Time, bool, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/projection"
 )
 
@@ -224,6 +225,34 @@ func TestWebhookSetAside(t *testing.T) {
 	check(t, w.WebhookSetAside(t.Context(), id, "too late"))
 	if reason, body := kept(); reason != "" || len(body) != 0 {
 		t.Errorf("kept %q and %q of one that is done, want nothing", reason, body)
+	}
+}
+
+// What is made from the log is made again from its beginning. What gateways have sent stands nowhere else.
+func TestStartOver(t *testing.T) {
+	t.Parallel()
+	w := newWork(t)
+	charge := seat(t, w, "charge")
+	at := projection.Saved{Cursor: event.Cursor{Position: event.Position{Commit: 7, Prepare: 7}}}
+	check(t, w.Update(t.Context(), func(tx projection.Tx) error { return charge.Save(tx, at) }))
+	check(t, w.Park(t.Context(), charge, work.Park{Follower: "charge", Stream: "s-a", ParkedAt: noon, RetryAt: noon}))
+	_, _, err := w.SaveWebhook(t.Context(), work.Webhook{Merchant: "m", Connection: "c", MessageID: "1", ReceivedAt: noon, Body: []byte("dispute")})
+	check(t, err)
+
+	check(t, w.StartOver(t.Context()))
+	check(t, w.Update(t.Context(), func(tx projection.Tx) error {
+		_, saved, fresh, err := projection.TakeSeat(tx, "charge", 1)
+		if !fresh || saved != (projection.Saved{}) {
+			t.Errorf("the follower goes on at %v, want it at the beginning", saved)
+		}
+		return err
+	}))
+	if parks, err := w.ParksOf(t.Context(), "charge"); err != nil || len(parks) > 0 {
+		t.Errorf("parks %v, %v; want none", parks, err)
+	}
+	kept, err := w.PendingWebhooks(t.Context(), noon, 10)
+	if err != nil || len(kept) != 1 || string(kept[0].Body) != "dispute" {
+		t.Errorf("messages %v, %v; want the one that was not read", kept, err)
 	}
 }
 
