@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
-	"ledger.internal/ledger/internal/projection"
 )
 
 // mostAgain is how many events a subscription that begins again delivers again at most.
@@ -119,8 +117,7 @@ func isDivergence(err error) bool {
 	return errors.Is(err, event.ErrDiverged) || errors.Is(err, event.ErrPositionAhead)
 }
 
-// buildAnew is what an operator does about that: the next run makes views and work from the log. What gateways have sent
-// and the log does not tell is taken over.
+// buildAnew is what an operator does about that: the next run makes views and work from the log.
 func (w *world) buildAnew() error {
 	w.trace.say("an operator has views and work built anew")
 	w.hit("an operator had all built anew")
@@ -129,44 +126,11 @@ func (w *world) buildAnew() error {
 	if err != nil {
 		return err
 	}
-	fresh, err := db.OpenMemory()
-	if err != nil {
-		return errors.Join(err, views.Close())
-	}
-	err = errors.Join(keepWebhooks(w.work, fresh), w.work.Close(), w.views.Close())
-	w.views, w.work = views, fresh
-	return err
-}
-
-// keepWebhooks takes over what gateways have sent.
-func keepWebhooks(from, to projection.Store) error {
-	ctx := context.Background()
-	if _, err := work.New(ctx, to); err != nil {
+	err = w.views.Close()
+	w.views = views
+	rows, opened := work.New(context.Background(), w.work)
+	if err = errors.Join(err, opened); err != nil {
 		return err
 	}
-	const columns = "id, merchant, connection, gateway, message_id, received_at, header, body, body_sha256, tries, reason, retry_at"
-	rows, err := from.Query(ctx, "SELECT "+columns+" FROM webhooks")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	return to.Update(ctx, func(tx projection.Tx) error {
-		for rows.Next() {
-			row := make([]any, strings.Count(columns, ",")+1)
-			into := make([]any, len(row))
-			for i := range row {
-				into[i] = &row[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				return err
-			}
-			// An empty body is read as NULL.
-			_, err := tx.Exec("INSERT INTO webhooks ("+columns+`)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, x''), $9, $10, $11, $12)`, row...)
-			if err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
+	return rows.StartOver(context.Background())
 }
