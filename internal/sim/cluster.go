@@ -47,6 +47,8 @@ const (
 	leaking        // as apart, but subscriptions are shown it: no server should do that
 )
 
+func (s state) String() string { return [...]string{"together", "mute", "apart", "leaking"}[s] }
+
 // write is an append that was not answered.
 type write struct {
 	stream string
@@ -154,9 +156,9 @@ func (c *cluster) agree() error {
 	return err
 }
 
-// depose has another server lead, one that has what most have: the tail is gone, and subscriptions begin again, some
-// events further back. It returns how many events are gone.
-func (c *cluster) depose(again int) (lost int) {
+// depose has another server lead, one that has what most have: the tail is gone. It returns how many events that are.
+// drop has subscriptions begin again, some events further back; until then they wait at the old leader.
+func (c *cluster) depose(again int) (lost int, drop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range c.tail {
@@ -168,12 +170,10 @@ func (c *cluster) depose(again int) (lost int) {
 	if lost > 0 && c.state == leaking {
 		c.hit("a tail was lost that subscriptions had shown")
 	}
-	for _, gone := range []*memory.Log{c.leader, c.feed} {
-		_ = gone.Close() // which ends its subscriptions
-	}
+	gone := c.feed
 	c.leader, c.feed = copyOf(c.most), copyOf(c.most)
 	c.state, c.tail, c.late, c.again = together, nil, nil, again
-	return lost
+	return lost, func() { _ = gone.Close() }
 }
 
 // arrive lets the append that has waited longest reach the leader; nobody waits for an answer any more. false: there is none.

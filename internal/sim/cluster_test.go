@@ -102,7 +102,7 @@ func TestClusterLosesATail(t *testing.T) {
 	s.says(event.NoStream, "a", nil)
 	s.suffer(apart)
 	s.says(0, "b", event.ErrUnknownOutcome)
-	if lost := s.depose(0); lost != 1 {
+	if lost, _ := s.depose(0); lost != 1 {
 		t.Errorf("lost %d events, want 1", lost)
 	}
 	s.says(0, "c", nil)
@@ -140,15 +140,13 @@ type followed struct {
 	ended error
 }
 
-// follow follows all. Whoever delivers the last word waits until it may go on.
-func (s servers) follow(ctx context.Context, last string, goOn <-chan struct{}) *followed {
+// follow follows all.
+func (s servers) follow(ctx context.Context) *followed {
 	f := &followed{}
 	go func() {
 		f.ended = s.Follow(ctx, nil, event.Cursor{}, func(_ context.Context, m event.Message) error {
 			if m.Kind == event.KindEvent {
-				if f.words = append(f.words, m.Event.Type); m.Event.Type == last {
-					<-goOn
-				}
+				f.words = append(f.words, m.Event.Type)
 			}
 			return nil
 		})
@@ -164,9 +162,10 @@ func TestClusterDeliversAgain(t *testing.T) {
 		for i, word := range []string{"a", "b", "c"} {
 			s.says(event.Revision(i)-1, word, nil)
 		}
-		f := s.follow(ctx, "", nil)
-		s.depose(2)
+		f := s.follow(ctx)
+		_, drop := s.depose(2)
 		s.says(2, "d", nil)
+		drop()
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
@@ -192,14 +191,13 @@ func TestClusterNoticesWhatItShowed(t *testing.T) {
 				s.says(event.NoStream, "a", nil)
 				s.suffer(leaking)
 				s.says(0, "b", event.ErrUnknownOutcome)
-				goOn := make(chan struct{})
-				f := s.follow(t.Context(), "b", goOn)
+				f := s.follow(t.Context())
 				s.holds("a")
-				s.depose(0)
+				_, drop := s.depose(0)
 				for _, word := range c.after {
 					s.says(0, word, nil)
 				}
-				close(goOn)
+				drop()
 				synctest.Wait()
 				if want := []string{"a", "b"}; !slices.Equal(f.words, want) || !errors.Is(f.ended, c.want) {
 					t.Errorf("got %v and %v, want %v and %v", f.words, f.ended, want, c.want)

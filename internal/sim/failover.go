@@ -52,7 +52,7 @@ func (w *world) quarrels() bool {
 func (w *world) fallOut(s state, steps int) {
 	w.quarrel = w.steps + 1 + w.faults.IntN(steps)
 	w.cluster.suffer(s)
-	w.trace.say("the log's servers are %s", [...]string{"together", "mute", "apart", "leaking"}[s])
+	w.trace.say("the log's servers are %s", s)
 }
 
 // reconcile ends what the log's servers suffer from. What subscriptions were shown too early is always lost: that it
@@ -74,7 +74,7 @@ func (w *world) reconcile() {
 // failOver has another server lead. All subscriptions begin again, also those that were about to deliver.
 func (w *world) failOver() {
 	leaking := w.cluster.state == leaking
-	lost := w.cluster.depose(w.faults.IntN(1 + mostAgain))
+	lost, drop := w.cluster.depose(w.faults.IntN(1 + mostAgain))
 	w.diverged = w.diverged || leaking && lost > 0
 	w.trace.say("another server leads; %d events are lost", lost)
 	w.hit("another server led")
@@ -83,6 +83,7 @@ func (w *world) failOver() {
 			w.appendElsewhere()
 		}
 	}
+	drop()
 	for _, c := range slices.Clone(w.scheduler.settle()) {
 		if c.call.Point() == "log.follow" {
 			w.scheduler.release(c, errDropped)
