@@ -30,7 +30,7 @@ import (
 
 const (
 	// mostSeeds is how many seeds a bug may take to be found.
-	mostSeeds = 3000
+	mostSeeds = 6000
 	// root is the module's, from here.
 	root = "../../.."
 	// simulation is the package whose tests find the bugs.
