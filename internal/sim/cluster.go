@@ -214,6 +214,7 @@ func (c *cluster) Follow(ctx context.Context, categories []string, after event.C
 	at := after
 	for again := false; ; again = true {
 		feed, back := c.subscribe()
+		var own error // the handler's
 		err := feed.Follow(ctx, categories, at, func(context.Context, event.Message) error { return errSame })
 		if errors.Is(err, errSame) {
 			from := at
@@ -221,8 +222,8 @@ func (c *cluster) Follow(ctx context.Context, categories []string, after event.C
 				from = event.Cursor{Position: earlier(at.Position, back)}
 			}
 			err = feed.Follow(ctx, categories, from, func(ctx context.Context, m event.Message) error {
-				if err := h(ctx, m); err != nil {
-					return err
+				if own = h(ctx, m); own != nil {
+					return own
 				}
 				if m.Position.Compare(at.Position) > 0 {
 					at = moved(at, m)
@@ -232,7 +233,7 @@ func (c *cluster) Follow(ctx context.Context, categories []string, after event.C
 				return nil
 			})
 		}
-		if ctx.Err() != nil || !c.drops(err) {
+		if ctx.Err() != nil || !c.drops(err, own != nil) {
 			return err
 		}
 	}
@@ -247,11 +248,12 @@ func (c *cluster) subscribe() (feed *memory.Log, again int) {
 	return c.feed, c.again
 }
 
-// drops reports whether a subscription that ended so begins again. A log that is elsewhere is waited for.
-func (c *cluster) drops(err error) bool {
+// drops reports whether a subscription that ended so begins again. A log that is elsewhere is waited for; that it is
+// closed counts only if it says so itself.
+func (c *cluster) drops(err error, handlers bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return errors.Is(err, errDropped) || errors.Is(err, errUnreachable) || errors.Is(err, event.ErrClosed) && !c.closed
+	return errors.Is(err, errDropped) || errors.Is(err, errUnreachable) || !handlers && errors.Is(err, event.ErrClosed) && !c.closed
 }
 
 // Close implements event.Log.
