@@ -72,7 +72,7 @@ type follower struct {
 	missed  int
 
 	behind, denied time.Time // since when: a node lacks what was seen; the user has no rights
-	progress       bool      // something came on this subscription
+	progress       bool      // this subscription has come further than the last one
 }
 
 // place is an event and where it stands.
@@ -214,35 +214,29 @@ func (f *follower) subscribe(c *call) error {
 		return err
 	}
 	f.log.cluster.worked(c.generation)
-	for told := true; ; {
+	for heard, told := false, false; ; {
+		// Once the server has said something, and so likes the position, and has sent what was there, there is no more
+		// than what waits here.
+		if heard && !told && len(messages) == 0 && f.at.Compare(head.Position) >= 0 {
+			if err := f.tell(event.Message{Kind: event.KindCaughtUp, Position: f.at}); err != nil {
+				return err
+			}
+			told = true
+		}
 		var m received
 		select {
 		case m = <-messages:
-		default:
-			// Nothing waits to be delivered. If the server has sent what was there, that is all there is.
-			if !told && f.at.Compare(head.Position) >= 0 {
-				if err := f.tell(event.Message{Kind: event.KindCaughtUp, Position: f.at}); err != nil {
-					return err
-				}
-				told = true
-			}
-			select {
-			case m = <-messages:
-			case <-c.ctx.Done():
-				return c.ctx.Err()
-			}
+		case <-c.ctx.Done():
+			return c.ctx.Err()
 		}
-		switch {
-		case status.Code(m.err) == codes.InvalidArgument:
+		if status.Code(m.err) == codes.InvalidArgument {
 			return end(fmt.Errorf("%w: %s is no position of this log", event.ErrInvalidArgument, f.at))
-		case m.err != nil:
-			return m.err
 		}
-		before, first := f.at, !f.progress
-		if err := f.take(m.ReadResp); err != nil {
+		before := f.at
+		if err := f.take(m); err != nil {
 			return err
 		}
-		told = told && f.at == before && !first // not before the server has said anything, for it may not like the position
+		heard, told = true, told && f.at == before
 	}
 }
 
@@ -285,10 +279,10 @@ func (f *follower) open(c *call) (<-chan received, error) {
 }
 
 // take delivers what a message says.
-func (f *follower) take(m *streams.ReadResp) error {
-	f.progress = true
-	f.behind, f.denied = time.Time{}, time.Time{}
+func (f *follower) take(m received) error {
 	switch {
+	case m.err != nil:
+		return m.err
 	case m.GetEvent() != nil:
 		e, err := recorded(m.GetEvent())
 		if err != nil {
@@ -300,10 +294,17 @@ func (f *follower) take(m *streams.ReadResp) error {
 		if p.Compare(f.at) <= 0 {
 			return nil
 		}
-		f.at, f.skipped = p, 0
+		f.skipped = 0
+		f.come(p)
 		return f.tell(event.Message{Kind: event.KindCheckpoint, Position: p})
 	}
 	return nil // that the server has caught up is known from the events
+}
+
+// come notes how far it has come, which means that whatever was wrong before has passed.
+func (f *follower) come(p event.Position) {
+	f.at, f.progress = p, true
+	f.behind, f.denied = time.Time{}, time.Time{}
 }
 
 // event delivers an event, once, and not if it does not match.
@@ -319,7 +320,8 @@ func (f *follower) event(e event.RawRecorded) error {
 	if err := f.gapless(e); err != nil {
 		return err
 	}
-	f.at, f.last = e.Position, place{e.Position, e.ID}
+	f.come(e.Position)
+	f.last = place{e.Position, e.ID}
 	f.revisions.Add(e.Stream, e.Revision)
 	if len(f.categories) > 0 && !slices.Contains(f.categories, event.Category(e.Stream)) {
 		if f.skipped++; f.skipped < skipped {
