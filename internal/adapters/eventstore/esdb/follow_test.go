@@ -286,6 +286,19 @@ func TestClusterChangesItsLeader(t *testing.T) {
 	}
 }
 
+// TestMembersAreRemembered: the only node that the connection string names goes away, and the others have been heard of.
+func TestMembersAreRemembered(t *testing.T) {
+	needsDouble(t)
+	cluster := esdbtest.StartCluster(t, 3)
+	l := open(t, cluster.DiscoverURL())
+	fill(t, l, stream, event.NoStream, 1)
+	cluster.Stop(0)
+	if err := cluster.Elect(1); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, l, stream, 0, 1)
+}
+
 // TestLeaderIsAsked: a node that follows may be behind, so it is not asked for what the ledger decides by.
 func TestLeaderIsAsked(t *testing.T) {
 	needsDouble(t)
