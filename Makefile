@@ -1,6 +1,7 @@
 # make help lists what can be made.
 BUF := go tool -modfile=tools/buf.mod buf
 KILLS ?= 1000
+LOG ?= sqlite
 SEEDS ?= 10000
 FROM ?= 1
 .DEFAULT_GOAL := help
@@ -16,9 +17,9 @@ test:      ## all tests; needs nothing but Go
 	go test ./...
 race:      ## all tests under the race detector
 	go test -race ./...
-kill:      ## the crash harness: KILLS=1000 times kill -9 and all else that can happen to a process; SEED repeats a run
+kill:      ## the crash harness: KILLS=1000 times kill -9 and all else that can happen to a process; LOG=esdb puts the log on a server that fails, too; SEED repeats a run
 	@mkdir -p bin && rm -f bin/kill.txt
-	@LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_SEED=$(SEED) LEDGER_TEST_FIGURES=$(CURDIR)/bin/kill.txt \
+	@LEDGER_TEST_KILL_LOG=$(LOG) LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_SEED=$(SEED) LEDGER_TEST_FIGURES=$(CURDIR)/bin/kill.txt \
 	  go test -count=1 -v -timeout 0 -run '^TestKill$$' ./cmd/ledger; status=$$?; cat bin/kill.txt; exit $$status
 sim:       ## the simulation: SEEDS=10000 worlds, the first of them FROM=1; everything that fails can be seen again
 	@mkdir -p bin

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"slices"
 
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -16,7 +17,7 @@ import (
 func (s *siege) check() {
 	s.t.Helper()
 	ledger, err := open(s.ctx, config{
-		DataDir: s.data, GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Clock: "manual",
+		DataDir: s.data, Log: s.server.url(), GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Clock: "manual",
 	}, slog.New(slog.DiscardHandler))
 	s.ok(err)
 	defer func() { s.ok(ledger.close()) }()
@@ -31,6 +32,16 @@ func (s *siege) check() {
 	s.checkSettled(ledger)
 	s.checkTold(ledger)
 	s.sum(r)
+}
+
+// verify has the program itself check what the last ledger left, as an operator would.
+func (s *siege) verify() {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.ctx, s.release, "verify", "--data-dir="+s.data, "--log="+s.server.url())
+	cmd.Env = []string{"HOME=" + s.dir, "TMPDIR=" + s.dir}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.violated("ledger verify: %v\n%s", err, out)
+	}
 }
 
 // verified lets the projections catch up and checks every promise.

@@ -35,6 +35,7 @@ type siege struct {
 	random *rand.Rand // of the killing; each driver has its own
 	dir    string
 	data   string
+	server *logServer // nil if the log lies in data
 	logged *programLog
 
 	sandbox  string
@@ -77,6 +78,7 @@ func (h *harness) newSiege(t *testing.T, number uint64, most time.Duration, data
 		logged: &programLog{}, hearing: newHearing(), most: 40,
 		launched: make(chan struct{}), answered: make(chan struct{}), stop: make(chan struct{}),
 	}
+	s.server = s.newLogServer(number)
 	t.Cleanup(func() {
 		cancel()
 		s.driving.Wait()
@@ -111,7 +113,7 @@ func (s *siege) serve(environment []string, command ...string) {
 	if s.manual {
 		clock = "manual"
 	}
-	args := append(command[1:len(command):len(command)], "serve", "--clock="+clock, "--data-dir="+s.data, "--gateway-timeout=5s",
+	args := append(command[1:len(command):len(command)], "serve", "--clock="+clock, "--data-dir="+s.data, "--log="+s.server.url(), "--gateway-timeout=5s",
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0")
 	s.ledger = s.start(nil, environment, command[0], args...)
 }
@@ -195,13 +197,17 @@ func (s *siege) between(from, to int) time.Duration {
 	return time.Duration(from+s.random.IntN(to-from)) * time.Millisecond
 }
 
+// letIn has a call wait while the ledger turns callers away: one whose log is elsewhere says where it is before it lets
+// them in.
+var letIn = grpc.WaitForReady(true)
+
 // settleIn makes the merchant, his connection and his endpoint.
 func (s *siege) settleIn() {
 	s.t.Helper()
 	to, _ := s.current()
 	_, err := ledgerv1.NewMerchantServiceClient(to.grpc).CreateMerchant(s.ctx, &ledgerv1.CreateMerchantRequest{
 		RequestId: "m", MerchantId: killMerchant, Name: "Acme",
-	})
+	}, letIn)
 	s.ok(err)
 	_, err = ledgerv1.NewConnectionServiceClient(to.grpc).CreateConnection(s.ctx, &ledgerv1.CreateConnectionRequest{
 		RequestId: "c", MerchantId: killMerchant, ConnectionId: killConnection, Gateway: "sandbox", Url: s.sandbox,
@@ -240,7 +246,7 @@ func (s *siege) comeToRest() {
 	operations := ledgerv1.NewOperationServiceClient(to.grpc)
 	var left string
 	for range 8 {
-		_, err := operations.AdvanceClock(s.ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(2 * time.Hour)})
+		_, err := operations.AdvanceClock(s.ctx, &ledgerv1.AdvanceClockRequest{By: durationpb.New(2 * time.Hour)}, letIn)
 		s.ok(err)
 		doubt, err := operations.ListInDoubt(s.ctx, &ledgerv1.ListInDoubtRequest{})
 		s.ok(err)

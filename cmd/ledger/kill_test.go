@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -22,38 +23,52 @@ import (
 // neighbours, in a build that has them (failpoint_on.go). It is stopped with SIGSTOP for a while, finds its disk full,
 // and has no file descriptors left.
 //
-//	LEDGER_TEST_KILLS    how many kills there are; 20 if it is not set, and 100 or more have to reach every fail point
+// Where the log is not in the data directory but on a server, that goes on while ledgers die, and things happen to it,
+// too: it crashes and comes back, loses its connections, hangs, and writes what it never says it has written.
+//
+//	LEDGER_TEST_KILL_LOG where the log is: "sqlite", or "esdb", a double of EventStoreDB; one after the other if not set
+//	LEDGER_TEST_KILLS    how many kills there are; a few if it is not set, and 100 or more have to reach every fail point
 //	LEDGER_TEST_SEED     what is drawn; when exactly a signal meets the process is not, so that a seed repeats a run
 //	                     only roughly
-//	LEDGER_TEST_FIGURES  a file for the line of figures that a run ends with
+//	LEDGER_TEST_FIGURES  a file to which the line of figures is added that a run ends with
 //
-// The stores are SQLite files. PostgreSQL, and two ledgers beside each other, will be further ways to launch
+// The other stores are SQLite files. PostgreSQL, and two ledgers beside each other, will be further ways to launch
 // (siege.launch); everything else here does not know which it is.
 func TestKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes for half a minute")
 	}
 	t.Parallel()
-	kills := int(environment(t, "LEDGER_TEST_KILLS", 20))
-	h := &harness{
-		seed: environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano())), thorough: kills >= 100,
-		began: time.Now(), reached: map[string]int{}, figures: map[string]int{},
-	}
-	t.Logf("LEDGER_TEST_KILLS=%d LEDGER_TEST_SEED=%d", kills, h.seed)
 	dir := t.TempDir()
-	h.release, h.withFailPoints = buildLedger(t, dir, "ledger"), buildLedger(t, dir, "ledger-failpoint", "failpoint")
-	h.spots = failSpots(rand.New(rand.NewPCG(h.seed, 1)))
-	h.killAll(t, kills)
-	t.Run("disk full", h.fillDisk)
-	t.Run("no descriptors", h.takeDescriptors)
-	if h.thorough {
-		h.checkReached(t)
+	release, withFailPoints := buildLedger(t, dir, "ledger"), buildLedger(t, dir, "ledger-failpoint", "failpoint")
+	chosen := os.Getenv("LEDGER_TEST_KILL_LOG")
+	ran := false
+	for _, c := range []struct {
+		log   string
+		kills uint64 // unless somebody says how many
+	}{{logSQLite, 20}, {logESDB, 8}} {
+		if chosen != "" && chosen != c.log {
+			continue
+		}
+		ran = true
+		t.Run(c.log, func(t *testing.T) {
+			kills := int(environment(t, "LEDGER_TEST_KILLS", c.kills))
+			h := &harness{
+				log: c.log, seed: environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano())), thorough: kills >= 100,
+				release: release, withFailPoints: withFailPoints,
+				began: time.Now(), reached: map[string]int{}, figures: map[string]int{},
+			}
+			h.run(t, kills)
+		})
 	}
-	h.tell(t)
+	if !ran {
+		t.Fatalf("LEDGER_TEST_KILL_LOG: there is no log %q", chosen)
+	}
 }
 
 // harness is one run: one world after another, each with a ledger that is besieged, and what came of it.
 type harness struct {
+	log                     string // where it is
 	seed                    uint64
 	thorough                bool   // long enough to reach everything
 	release, withFailPoints string // the two builds of the program
@@ -66,10 +81,25 @@ type harness struct {
 	figures map[string]int
 }
 
+// run kills so many times.
+func (h *harness) run(t *testing.T, kills int) {
+	t.Logf("LEDGER_TEST_KILL_LOG=%s LEDGER_TEST_KILLS=%d LEDGER_TEST_SEED=%d", h.log, kills, h.seed)
+	h.spots = failSpots(rand.New(rand.NewPCG(h.seed, 1)))
+	h.killAll(t, kills)
+	if h.log == logSQLite { // commands need none of the ledger's own disk and descriptors where the log is elsewhere
+		t.Run("disk full", h.fillDisk)
+		t.Run("no descriptors", h.takeDescriptors)
+	}
+	if h.thorough {
+		h.checkReached(t)
+	}
+	h.tell(t)
+}
+
 // What a run counts.
 const (
 	atRandom, beforeReady, atFailPoint = "kills at random", "kills before ready", "kills at fail points"
-	stops, disks, descriptors          = "stops", "full disks", "times without descriptors"
+	stops, disks, descriptors, mishaps = "stops", "full disks", "times without descriptors", "mishaps of the log"
 	acks, repetitions                  = "commands acknowledged", "repetitions"
 	charges, notifications, violations = "charges", "notifications", "violations"
 )
@@ -89,6 +119,7 @@ func (h *harness) killAll(t *testing.T, kills int) {
 			s := h.newSiege(t, uint64(round), 3*time.Minute+time.Duration(n)*3*time.Second, t.TempDir())
 			s.most, s.long = 10+n*boughtPerKill, long
 			s.begin(killDrivers)
+			s.server.suffer()
 			s.killAtRandom()
 			for s.kills < n {
 				s.manual = s.kills >= n*2/5
@@ -118,6 +149,7 @@ func (s *siege) end() {
 	s.stopDriving()
 	s.comeToRest()
 	s.shutDown()
+	s.verify()
 	s.check()
 }
 
@@ -133,9 +165,9 @@ func (h *harness) line() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.figures
-	return fmt.Sprintf("kills %d (random %d, fail points %d of %d kinds, before ready %d), stops %d, disk full %d, descriptors %d; "+
+	return fmt.Sprintf("%s: kills %d (random %d, fail points %d of %d kinds, before ready %d), stops %d, disk full %d, descriptors %d, mishaps of the log %d; "+
 		"commands acked %d, repeated %d; charges %d; notifications %d; %d violations; %.0f s; seed %d",
-		f[atRandom]+f[atFailPoint]+f[beforeReady], f[atRandom], f[atFailPoint], len(h.reached), f[beforeReady], f[stops], f[disks], f[descriptors],
+		h.log, f[atRandom]+f[atFailPoint]+f[beforeReady], f[atRandom], f[atFailPoint], len(h.reached), f[beforeReady], f[stops], f[disks], f[descriptors], f[mishaps],
 		f[acks], f[repetitions], f[charges], f[notifications], f[violations], time.Since(h.began).Seconds(), h.seed)
 }
 
@@ -151,10 +183,19 @@ func (h *harness) tell(t *testing.T) {
 	}
 	t.Log(line)
 	if file := os.Getenv("LEDGER_TEST_FIGURES"); file != "" {
-		if err := os.WriteFile(file, []byte(line+"\n"), 0o600); err != nil {
+		if err := addLine(file, line); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+func addLine(file, line string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, line)
+	return errors.Join(err, f.Close())
 }
 
 // environment reads a number that a run may be given.
