@@ -223,6 +223,9 @@ func (s *siege) checkTold(ledger *service) {
 	}
 }
 
+// leastDone is how many commands have to be done in a world for the kills to meet anything.
+const leastDone = 50
+
 // sum tells what was done, and fails if that was not enough to prove anything.
 func (s *siege) sum(r *invariant.Report) {
 	s.t.Helper()
@@ -239,7 +242,7 @@ func (s *siege) sum(r *invariant.Report) {
 	s.add(notifications, r.Notifications)
 	s.t.Logf("%d commands done (%d repetitions, %d of what had been done), %d refused; %d events, %d captures, %d notifications (%d told twice)",
 		done, repeated, replayed, refused, r.Events, r.Captures, r.Notifications, s.hearing.merchant.repeats)
-	if done < 50 || repeated == 0 || r.Captures == 0 || r.Notifications == 0 {
+	if done < leastDone || repeated == 0 || r.Captures == 0 || r.Notifications == 0 {
 		s.t.Error("too little happened for the kills to meet anything")
 	}
 }

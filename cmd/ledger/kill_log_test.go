@@ -50,6 +50,7 @@ func (l *logServer) suffer() {
 			}
 			l.add(mishaps, 1)
 		}
+		l.ResetConnections() // and no call is left that nobody answers
 	})
 }
 
@@ -64,21 +65,32 @@ func (l *logServer) pause(from, to int) bool {
 	return false
 }
 
+// away waits for as long as a server is away: in a thorough run now and then for longer than anybody waits for it.
+func (l *logServer) away() {
+	if l.thorough && l.random.IntN(16) == 0 {
+		l.pause(10_000, 15_000)
+		return
+	}
+	l.pause(0, 800)
+}
+
 // mishap is one thing that happens to a server, or to some of the calls that come to it.
 func (l *logServer) mishap() error {
-	switch l.random.IntN(12) {
+	switch l.random.IntN(14) {
 	case 0, 1:
 		return l.Restart()
 	case 2:
 		l.Stop()
-		l.pause(0, 1500)
+		l.away()
 		return l.Restart()
 	case 3, 4:
 		l.ResetConnections()
 	case 5, 6:
 		l.Stall()
-		l.pause(0, 1500)
+		l.away()
 		l.Unstall()
+	case 7:
+		l.End("Subscribe", esdbtest.NotReady)
 	default:
 		wrong := wrongCalls[l.random.IntN(len(wrongCalls))]
 		wrong.Times = 1 + l.random.IntN(3)
@@ -89,7 +101,7 @@ func (l *logServer) mishap() error {
 	return nil
 }
 
-// wrongCalls are what an append, a read or a subscription may come to. Above all the ledger is not told what became of
+// wrongCalls are what an append or a read may come to. Above all the ledger is not told what became of
 // what it wrote.
 var wrongCalls = []esdbtest.Fault{
 	{Method: "Append", Do: esdbtest.AnswerLost},
@@ -102,6 +114,5 @@ var wrongCalls = []esdbtest.Fault{
 	{Method: "Append", Do: esdbtest.NoAnswer},
 	{Method: "Append", Do: esdbtest.TooBusy},
 	{Method: "Read", Do: esdbtest.DropAfter(1)},
-	{Method: "Subscribe", Do: esdbtest.DropAfter(3)},
 	{Do: esdbtest.NotReady},
 }

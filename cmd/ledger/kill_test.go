@@ -44,9 +44,10 @@ func TestKill(t *testing.T) {
 	chosen := os.Getenv("LEDGER_TEST_KILL_LOG")
 	ran := false
 	for _, c := range []struct {
-		log   string
-		kills uint64 // unless somebody says how many
-	}{{logSQLite, 20}, {logESDB, 8}} {
+		log    string
+		kills  uint64 // unless somebody says how many
+		slower int
+	}{{logSQLite, 20, 1}, {logESDB, 8, 4}} {
 		if chosen != "" && chosen != c.log {
 			continue
 		}
@@ -54,7 +55,7 @@ func TestKill(t *testing.T) {
 		t.Run(c.log, func(t *testing.T) {
 			kills := int(environment(t, "LEDGER_TEST_KILLS", c.kills))
 			h := &harness{
-				log: c.log, seed: environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano())), thorough: kills >= 100,
+				log: c.log, slower: c.slower, seed: environment(t, "LEDGER_TEST_SEED", uint64(time.Now().UnixNano())), thorough: kills >= 100,
 				release: release, withFailPoints: withFailPoints,
 				began: time.Now(), reached: map[string]int{}, figures: map[string]int{},
 			}
@@ -69,6 +70,7 @@ func TestKill(t *testing.T) {
 // harness is one run: one world after another, each with a ledger that is besieged, and what came of it.
 type harness struct {
 	log                     string // where it is
+	slower                  int    // about so many times than the embedded one
 	seed                    uint64
 	thorough                bool   // long enough to reach everything
 	release, withFailPoints string // the two builds of the program
@@ -84,7 +86,7 @@ type harness struct {
 // run kills so many times.
 func (h *harness) run(t *testing.T, kills int) {
 	t.Logf("LEDGER_TEST_KILL_LOG=%s LEDGER_TEST_KILLS=%d LEDGER_TEST_SEED=%d", h.log, kills, h.seed)
-	h.spots = failSpots(rand.New(rand.NewPCG(h.seed, 1)))
+	h.spots = failSpots(rand.New(rand.NewPCG(h.seed, 1)), h.slower)
 	h.killAll(t, kills)
 	if h.log == logSQLite { // commands need none of the ledger's own disk and descriptors where the log is elsewhere
 		t.Run("disk full", h.fillDisk)
@@ -146,6 +148,7 @@ func (s *siege) begin(drivers int) {
 func (s *siege) end() {
 	s.t.Helper()
 	s.launch()
+	s.until("enough to do", func(c callers) bool { return c.done >= leastDone })
 	s.stopDriving()
 	s.comeToRest()
 	s.shutDown()

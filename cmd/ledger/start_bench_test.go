@@ -131,6 +131,7 @@ func (a served) fill(events int) error {
 func (a served) timeToReady(b *testing.B) time.Duration {
 	b.Helper()
 	cmd := exec.Command("ledger", "serve", "--data-dir="+a.dir, "--log="+a.config().Log, "--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0")
+	cmd.Env = []string{"HOME=" + a.dir} // what is set for the benchmark is no setting of the ledger's
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
