@@ -21,8 +21,8 @@ const (
 // awaitLog returns once the log can be used. It may be started after its ledgers, so that one that serves waits for it;
 // a command that somebody waits for says that it is not there.
 func (s *service) awaitLog(ctx context.Context) error {
-	if s.remote == nil {
-		return nil
+	if s.remote == nil || !s.patient {
+		return s.checkLog(ctx)
 	}
 	stop := turnAway(s.grpc, s.http)
 	s.onClose(func() error { stop(); return nil })

@@ -81,11 +81,16 @@ func newDistant(t *testing.T, log *farLog, dir string) *distant {
 // serve runs the ledger until the test ends, or end.
 func (d *distant) serve() {
 	d.t.Helper()
+	d.serveSaying(&d.printed)
+}
+
+func (d *distant) serveSaying(out io.Writer) {
+	d.t.Helper()
 	d.service = newService(d.cfg, slog.New(slog.NewTextHandler(&d.logged, nil)))
 	d.service.dial = d.log.dial
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop, d.ended = stop, make(chan error, 1)
-	go func() { d.ended <- d.service.serve(ctx, &d.printed) }()
+	go func() { d.ended <- d.service.serve(ctx, out) }()
 	d.t.Cleanup(func() {
 		if d.stop != nil {
 			d.end()
@@ -248,6 +253,45 @@ func TestServeWaitsForItsLog(t *testing.T) {
 		t.Errorf("got %s, want one line that it waits, where the log is, and no password", text)
 	}
 	d.verify()
+}
+
+// doorbell is where a ledger says where it listens: a caller connects in that very moment.
+type doorbell struct {
+	at   string
+	conn net.Conn
+	err  error
+	rang chan struct{}
+}
+
+func (b *doorbell) Write(line []byte) (int, error) {
+	b.conn, b.err = net.Dial("tcp", b.at)
+	close(b.rang)
+	return len(line), nil
+}
+
+// Whoever reads where the ledger listens is let in.
+func TestServeSaysWhereItListens(t *testing.T) {
+	t.Parallel()
+	d := newDistant(t, newFarLog(), t.TempDir())
+	bell := &doorbell{at: d.cfg.HTTP, rang: make(chan struct{})}
+	d.serveSaying(bell)
+	select {
+	case <-bell.rang:
+	case <-time.After(patience):
+		t.Fatal("serve says nothing")
+	}
+	if bell.err != nil {
+		t.Fatal(bell.err)
+	}
+	defer bell.conn.Close()
+	answer := make([]byte, len("HTTP/1.1 200"))
+	_, err := io.WriteString(bell.conn, "GET /openapi.json HTTP/1.1\r\nHost: ledger\r\n\r\n")
+	if err == nil {
+		_, err = io.ReadFull(bell.conn, answer)
+	}
+	if string(answer) != "HTTP/1.1 200" {
+		t.Errorf("got %q and %v, want that who connects is let in", answer, err)
+	}
 }
 
 func TestServeIsEndedWhileItWaits(t *testing.T) {

@@ -70,11 +70,17 @@ func (s *service) serve(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	}
+	letIn := s.admit
+	s.admit = func() { letIn(); s.welcome(out) }
+	return s.run(ctx)
+}
+
+// welcome says where the ledger listens. Whoever reads that is let in.
+func (s *service) welcome(out io.Writer) {
 	if !s.cfg.Quiet {
 		fmt.Fprintf(out, "ledger %s: gRPC %s, REST http://%s, admin http://%s, sandbox %s, data in %s%s\n",
 			version(), s.grpc.Addr(), s.http.Addr(), s.admin.Addr(), s.sandboxURL, s.cfg.DataDir, s.whereLog())
 	}
-	return s.run(ctx)
 }
 
 // whereLog names a log that is elsewhere.

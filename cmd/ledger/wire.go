@@ -53,7 +53,7 @@ type service struct {
 	views   projection.Spared
 
 	starting atomic.Pointer[awaited] // nil while all runs
-	admit    func()                  // lets callers in
+	admit    func()                  // lets callers in, and says so
 	health   health
 
 	subscriptions *aggregate.Runner[subscription.State]
