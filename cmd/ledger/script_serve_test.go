@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
 )
 
 // patience is how long a story waits for what has to happen before it calls it a fault.
@@ -29,6 +30,7 @@ type world struct {
 	data, logged string // the data directory; where the ledger's log goes
 	server       *server
 	shop         *shop
+	esdb         *esdbtest.Server
 	posts        int // counts the commands that were sent
 }
 
@@ -154,6 +156,9 @@ func (w *world) close() {
 	}
 	if w.shop != nil {
 		w.shop.server.Close()
+	}
+	if w.esdb != nil {
+		w.esdb.Close()
 	}
 }
 

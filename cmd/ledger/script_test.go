@@ -45,8 +45,9 @@ func TestMain(m *testing.M) {
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
 //	tamper DB STATEMENT   change rows of a database behind the ledger's back
 //
-// LEDGER_TEST_LOG is the URL of an empty EventStoreDB, for one story (-run) to have its log there from the beginning; the
-// condition [elsewhere] holds then.
+// LEDGER_TEST_LOG=double gives each story an EventStoreDB of its own, or rather the double of one, and its log is there
+// from the beginning; or it is the URL of an empty EventStoreDB, for one story (-run). The condition [elsewhere] holds
+// then.
 //
 // What they print leaves out what is empty. Orders have the number of their subscription, 1 for the first, times
 // 10,000 in their ids.
@@ -61,10 +62,11 @@ func TestStories(t *testing.T) {
 			w := &world{data: filepath.Join(env.WorkDir, "data"), logged: filepath.Join(env.WorkDir, "serve.log")}
 			env.Values[worldKey{}] = w
 			env.Setenv("LEDGER_DATA_DIR", w.data) // of "exec ledger verify"
-			env.Setenv("LEDGER_LOG", os.Getenv("LEDGER_TEST_LOG"))
 			env.Setenv("GORACE", gorace)
 			env.Defer(w.close)
-			return nil
+			log, err := w.firstLog()
+			env.Setenv("LEDGER_LOG", log)
+			return err
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "elsewhere" {
