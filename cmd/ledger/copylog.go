@@ -219,7 +219,7 @@ func (m *moving) open(ctx context.Context, name string, p place) (event.Log, err
 			return nil, errors.Join(storeError(err), configError{fmt.Errorf("FROM: %s holds no log", p)})
 		}
 	}
-	log, remote, err := openLog(p, m.dial, m.logger)
+	log, remote, err := openLog(p, name, m.dial, m.logger)
 	if err != nil {
 		return nil, err
 	}

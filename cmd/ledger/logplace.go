@@ -71,8 +71,9 @@ func dial(at esdb.Settings, logger *slog.Logger) (remoteLog, error) {
 	return esdb.Open(esdb.Config{Settings: at, Logger: logger})
 }
 
-// openLog opens the log at a place; remote is nil if it is embedded. Every command opens its log here.
-func openLog(p place, dial dialer, logger *slog.Logger) (log event.Log, remote remoteLog, err error) {
+// openLog opens the log at a place; remote is nil if it is embedded. Every command opens its log here. flag is what named
+// the place.
+func openLog(p place, flag string, dial dialer, logger *slog.Logger) (log event.Log, remote remoteLog, err error) {
 	if !p.elsewhere() {
 		log, err := sqlite.Open(p.dir)
 		if err != nil {
@@ -81,6 +82,9 @@ func openLog(p place, dial dialer, logger *slog.Logger) (log event.Log, remote r
 		return log, nil, nil
 	}
 	remote, err = dial(p.at, logger)
+	if errors.Is(err, esdb.ErrRefused) {
+		return nil, nil, refused(flag, err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the log at %s: %w", p, err)
 	}
@@ -96,10 +100,15 @@ func checkLogAt(ctx context.Context, remote remoteLog, p place, flag string) err
 	defer cancel()
 	err := remote.Check(ctx)
 	if errors.Is(err, esdb.ErrRefused) {
-		return configError{aggregate.InvalidField(flag, "LOG_REFUSED", "%v", err)}
+		return refused(flag, err)
 	}
 	if err != nil {
 		return unreachable{p, flag, err}
 	}
 	return nil
+}
+
+// refused is a log that can be used once somebody has changed something.
+func refused(flag string, err error) error {
+	return configError{aggregate.InvalidField(flag, "LOG_REFUSED", "%v", err)}
 }

@@ -31,14 +31,17 @@ type world struct {
 	server       *server
 	shop         *shop
 	esdb         *esdbtest.Server
-	posts        int // counts the commands that were sent
+	backup       []esdbtest.Record // of esdb
+	posts        int               // counts the commands that were sent
 }
 
 // server is a ledger that runs as a process of its own.
 type server struct {
 	cmd     *exec.Cmd
+	line    *firstLine
 	ended   chan error
-	conn    *grpc.ClientConn
+	conn    *grpc.ClientConn // nil until it serves
+	admin   string
 	sandbox string
 }
 
@@ -70,6 +73,12 @@ func (l *firstLine) String() string {
 
 // start runs a ledger, and tells the story where it listens.
 func (w *world) start(ts *testscript.TestScript, flags []string) {
+	w.launch(ts, flags)
+	w.listening(ts)
+}
+
+// launch runs a ledger.
+func (w *world) launch(ts *testscript.TestScript, flags []string) {
 	if w.server != nil {
 		ts.Fatalf("the ledger is running")
 	}
@@ -77,33 +86,38 @@ func (w *world) start(ts *testscript.TestScript, flags []string) {
 	ts.Check(err)
 	defer logged.Close()
 	w.data = ts.Getenv("LEDGER_DATA_DIR")
-	line := &firstLine{arrived: make(chan struct{})}
-	s := &server{ended: make(chan error, 1)}
+	s := &server{line: &firstLine{arrived: make(chan struct{})}, ended: make(chan error, 1)}
 	s.cmd = exec.Command("ledger", slices.Concat([]string{
 		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=2026-03-02T09:00:00Z",
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0",
 	}, flags)...)
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + gorace,
 		"LEDGER_LOG=" + ts.Getenv("LEDGER_LOG")}
-	s.cmd.Stdout, s.cmd.Stderr = line, logged
+	s.cmd.Stdout, s.cmd.Stderr = s.line, logged
 	ts.Check(s.cmd.Start())
 	w.server = s
 	go func() { s.ended <- s.cmd.Wait() }()
+}
+
+// listening waits until the ledger serves, and tells the story where it listens.
+func (w *world) listening(ts *testscript.TestScript) {
+	s := w.running(ts)
 	select {
-	case <-line.arrived:
+	case <-s.line.arrived:
 	case err := <-s.ended:
 		w.server = nil
 		ts.Fatalf("the ledger ended (%v), and logged:\n%s", err, ts.ReadFile(w.logged))
 	}
-	at := regexp.MustCompile(`gRPC (\S+), REST (\S+), admin \S+, sandbox (\S+),`).FindStringSubmatch(line.String())
+	at := regexp.MustCompile(`gRPC (\S+), REST (\S+), admin (\S+), sandbox (\S+),`).FindStringSubmatch(s.line.String())
 	if at == nil {
-		ts.Fatalf("serve did not say where it listens, but: %s", line)
+		ts.Fatalf("serve did not say where it listens, but: %s", s.line)
 	}
-	s.sandbox = at[3]
+	s.admin, s.sandbox = at[3], at[4]
 	ts.Setenv("LEDGER_GRPC", at[1])
 	ts.Setenv("HTTP_URL", at[2])
-	s.conn, err = grpc.NewClient(at[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(at[1], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	ts.Check(err)
+	s.conn = conn
 }
 
 // running is the ledger, which has to run.
@@ -138,7 +152,9 @@ func (w *world) kill9(ts *testscript.TestScript, args []string) {
 func (w *world) end(ts *testscript.TestScript, with syscall.Signal) error {
 	s := w.running(ts)
 	w.server = nil
-	defer s.conn.Close()
+	if s.conn != nil {
+		defer s.conn.Close()
+	}
 	ts.Check(s.cmd.Process.Signal(with))
 	late := time.AfterFunc(patience, func() { s.cmd.Process.Kill() })
 	defer late.Stop()
@@ -158,7 +174,7 @@ func (w *world) close() {
 		w.shop.server.Close()
 	}
 	if w.esdb != nil {
-		w.esdb.Close()
+		w.esdb.Close() // which may be for the second time
 	}
 }
 

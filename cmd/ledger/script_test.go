@@ -44,6 +44,13 @@ func TestMain(m *testing.M) {
 //	book                  print the gateway's own book: what really happened to the money
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
 //	tamper DB STATEMENT   change rows of a database behind the ledger's back
+//	esdb start [MANNER…]  run an EventStoreDB, or rather the double of one, as $ESDB, at $ESDB_HOST; plain and good, or
+//	                      tls, expired, misnamed (with $ESDB_CA, the file of its authority), version=V
+//	esdb stop|restart     it crashes; it is there again
+//	esdb backup|restore   keep what its log holds; put that in the place of its log
+//	esdb metadata STREAM JSON   what an administrator says of a stream
+//	wait [FLAG…]          like start, but the ledger does not serve yet
+//	ready STATUS          wait until it says with this status whether it is ready, and print what it says
 //
 // LEDGER_TEST_LOG=double gives each story an EventStoreDB of its own, or rather the double of one, and its log is there
 // from the beginning; or it is the URL of an empty EventStoreDB, for one story (-run). The condition [elsewhere] holds
@@ -93,6 +100,9 @@ func TestStories(t *testing.T) {
 			"book":     inWorld((*world).book),
 			"sql":      inWorld((*world).question),
 			"tamper":   inWorld((*world).tamper),
+			"esdb":     inWorld((*world).database),
+			"wait":     inWorld((*world).wait),
+			"ready":    inWorld((*world).ready),
 		},
 	})
 }

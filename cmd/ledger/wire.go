@@ -155,7 +155,7 @@ func (s *service) openStores(ctx context.Context) error {
 	if err := s.checkHome(ctx, workFile); err != nil {
 		return err
 	}
-	log, remote, err := openLog(s.place, s.dial, s.logger)
+	log, remote, err := openLog(s.place, "--log", s.dial, s.logger)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"ledger.internal/ledger/internal/aggregate/event"
 )
@@ -35,6 +37,9 @@ func (l *Log) Check(ctx context.Context) error {
 		_, _, err := c.event(readHead())
 		return err
 	}); f != nil {
+		if status.Code(f) == codes.PermissionDenied && l.cluster.settings.user == "" {
+			return refuse(f, "the log is not open to everybody; write user:password@ before the host")
+		}
 		return f.error
 	}
 	short, done := context.WithTimeout(bound, glance)

@@ -44,7 +44,7 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		"wrong password":      {issue(authority), as("admin:s3cret"), "the user name or the password is wrong"},
 		"nobody we know":      {issue(authority), as("nobody:s3cret"), "the user name or the password is wrong"},
-		"no credentials":      {issue(authority), func(u string) string { return strings.Replace(u, "admin:changeit@", "", 1) }, "rights of $admins"},
+		"no credentials":      {issue(authority), func(u string) string { return strings.Replace(u, "admin:changeit@", "", 1) }, "write user:password@ before the host"},
 		"not enough rights":   {issue(authority), as("ops:changeit"), "rights of $admins"},
 		"expired":             {issue(authority, esdbtest.Expired), nil, "its certificate is not valid now"},
 		"another name":        {issue(authority, esdbtest.ForHost("other.example")), nil, "its certificate is for another name"},
@@ -105,7 +105,7 @@ func TestCheckUnreachable(t *testing.T) {
 	for url, want := range map[string]string{
 		"esdb://" + nobody + "?tls=false":                "connection refused",
 		"esdb://" + nobody:                               "connection refused",
-		"esdb://no-such-host.invalid?tls=false":          "no-such-host.invalid",
+		"esdb://no-such-host.invalid?tls=false":          "lookup no-such-host.invalid",
 		"esdb+discover://" + nobody + "?tls=false":       "connection refused",
 		"esdb://" + nobody + "," + nobody + "?tls=false": "; ",
 		garbage.URL(): `its version is "soon"`,

@@ -45,6 +45,7 @@ type cluster struct {
 	current  *generation
 	search   *search
 	open     map[*generation]struct{}
+	reached  bool     // a call succeeded, ever
 	failures int      // since a call succeeded
 	leader   string   // as a node said that is not it
 	members  []string // as they were heard of last
@@ -150,9 +151,10 @@ func (c *cluster) find(s *search, pause time.Duration) {
 	c.metrics.connections.Inc()
 }
 
-// complain tells once why there is no connection, and again when it is for another reason.
+// complain tells once why there is no connection any more, and again when it is for another reason. Whoever waits for the
+// first one is told by Check.
 func (c *cluster) complain(err error) {
-	if c.ctx.Err() == nil && (c.reason == nil || c.reason.Error() != err.Error()) {
+	if c.reached && c.ctx.Err() == nil && (c.reason == nil || c.reason.Error() != err.Error()) {
 		c.logger.Warn("the log cannot be reached", "log", c.settings.String(), "reason", err)
 	}
 	c.reason = err
@@ -248,10 +250,10 @@ func (c *cluster) worked(g *generation) {
 	if g != c.current {
 		return
 	}
-	if c.reason != nil {
+	if c.reached && c.reason != nil {
 		c.logger.Info("the log is reached", "log", c.settings.String(), "node", g.address)
 	}
-	c.failures, c.reason = 0, nil
+	c.reached, c.failures, c.reason = true, 0, nil
 }
 
 // retire has the next call look for a node anew. Calls that are out on the old connection have a moment to come back.

@@ -109,7 +109,8 @@ func (d dialer) connect(address string) (*connection, error) {
 	}
 	tcp := &net.Dialer{Timeout: d.settings.handshake}
 	var err error
-	c.ClientConn, err = grpc.NewClient(address,
+	// The address is looked up by whoever dials: of that the reason is kept when it fails.
+	c.ClientConn, err = grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) {
 			conn, err := tcp.DialContext(ctx, "tcp", to)

@@ -46,8 +46,21 @@ const (
 	shortestPing = 10 * time.Second
 )
 
-// Parse reads a connection string. Its errors say what is wrong in one sentence, and never show a password.
+// Parse reads a connection string. Its errors say what is wrong in one sentence, and never show a password, nor what may
+// be a part of one.
 func Parse(text string) (Settings, error) {
+	s, err := parse(text)
+	if err == nil {
+		return s, nil
+	}
+	_, rest, _ := strings.Cut(text, "://")
+	if end := strings.IndexAny(rest, "/?"); end >= 0 && !strings.Contains(rest[:end], "@") && strings.Contains(rest[end:], "@") {
+		err = errors.New("in a user name and a password, write %2F for / and %3F for ?")
+	}
+	return Settings{}, err
+}
+
+func parse(text string) (Settings, error) {
 	s := Settings{
 		tls: true, verify: true,
 		handshake: 5 * time.Second, deadline: 5 * time.Second,
@@ -96,20 +109,20 @@ func (s *Settings) readUser(text string) error {
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 
 func (s *Settings) readHosts(authority string) error {
-	for _, text := range strings.Split(authority, ",") {
+	for i, text := range strings.Split(authority, ",") {
 		host, port, err := net.SplitHostPort(text)
 		if err != nil { // most likely there is no port
 			host, port = strings.Trim(text, "[]"), defaultPort
 			if strings.Count(host, ":") == 1 || strings.Contains(text, ":") && !strings.HasPrefix(text, "[") {
-				return fmt.Errorf("%q is no host:port", text)
+				return fmt.Errorf("host %d is no host:port; an IPv6 address stands in brackets", i+1)
 			}
 		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {
-			return fmt.Errorf("%q is no port", port)
+			return fmt.Errorf("the port of host %d is no number from 1 to 65535", i+1)
 		}
 		if net.ParseIP(host) == nil && !hostName.MatchString(host) {
-			return fmt.Errorf("%q is no host", host)
+			return fmt.Errorf("host %d is no name or address", i+1)
 		}
 		s.hosts = append(s.hosts, net.JoinHostPort(host, port))
 	}
