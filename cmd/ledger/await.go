@@ -138,7 +138,7 @@ func (h *health) look(log event.Log) (event.Position, error) {
 	defer cancel()
 	h.head, h.err = log.Head(ctx)
 	if errors.Is(h.err, context.DeadlineExceeded) {
-		h.err = fmt.Errorf("%w: it has not answered for %v", event.ErrUnavailable, headTime)
+		h.err = fmt.Errorf("%w: it has not answered for %v: %w", event.ErrUnavailable, headTime, h.err)
 	}
 	h.at = time.Now()
 	return h.head, h.err

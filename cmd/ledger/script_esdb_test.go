@@ -1,14 +1,18 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -40,7 +44,11 @@ func (w *world) database(ts *testscript.TestScript, args []string) {
 	switch what {
 	case "stop":
 		w.esdb.Stop()
+	case "hold":
+		usage(ts, args, "esdb hold STREAM")
+		w.release = w.esdb.Inject(esdbtest.Fault{Method: "Append", Stream: args[1], Skip: 1, Do: esdbtest.NoAnswer})
 	case "restart":
+		w.release()
 		ts.Check(w.esdb.Restart())
 	case "backup":
 		w.backup = w.esdb.Store().Records()
@@ -49,10 +57,10 @@ func (w *world) database(ts *testscript.TestScript, args []string) {
 		w.esdb.Store().Replace(w.backup)
 		ts.Check(w.esdb.Restart())
 	case "metadata":
-		usage(ts, args, "metadata STREAM JSON")
+		usage(ts, args, "esdb metadata STREAM JSON")
 		ts.Check(w.esdb.Store().SetMetadata(args[1], args[2]))
 	default:
-		ts.Fatalf("usage: esdb start|stop|restart|backup|restore|metadata")
+		ts.Fatalf("usage: esdb start|stop|restart|hold|backup|restore|metadata")
 	}
 }
 
@@ -77,7 +85,7 @@ func (w *world) startDatabase(ts *testscript.TestScript, manners []string) {
 	s, err := esdbtest.New(cfg)
 	ts.Check(err)
 	ts.Defer(s.Close)
-	w.esdb, w.backup = s, nil
+	w.esdb, w.backup, w.release = s, nil, func() {}
 	ts.Setenv("ESDB", s.URL())
 	ts.Setenv("ESDB_HOST", s.Addr())
 }
@@ -92,8 +100,8 @@ func (w *world) issue(ts *testscript.TestScript, change ...func(*x509.Certificat
 	return issued
 }
 
-// wait runs a ledger that cannot serve yet.
-func (w *world) wait(ts *testscript.TestScript, flags []string) {
+// begin runs a ledger that cannot serve yet.
+func (w *world) begin(ts *testscript.TestScript, flags []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Check(l.Close())
@@ -138,4 +146,33 @@ func (s *server) readiness() (status int, body string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(text)
+}
+
+// TestDemoElsewhere lives the demo's fourteen months with the log in an EventStoreDB that is a process of its own, or
+// rather the double of one.
+func TestDemoElsewhere(t *testing.T) {
+	if os.Getenv("LEDGER_TEST_LOG") != "double" {
+		t.Skip("LEDGER_TEST_LOG=double lives the demo with its log elsewhere; that takes half a minute")
+	}
+	t.Parallel()
+	url, _ := esdbtest.StartProcess(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	demo := func() (code int, said string) {
+		out, err := exec.CommandContext(ctx, "ledger", "demo", "--log", url).CombinedOutput()
+		var ended *exec.ExitError
+		if err != nil && !errors.As(err, &ended) {
+			t.Fatal(err)
+		}
+		if ended != nil {
+			code = ended.ExitCode()
+		}
+		return code, string(out)
+	}
+	if code, said := demo(); code != 0 || !strings.Contains(said, "no promise was broken") {
+		t.Fatalf("it ended with %d, and said:\n%s", code, said)
+	}
+	if code, said := demo(); code != exitConfig || !strings.Contains(said, "LOG_NOT_EMPTY") {
+		t.Errorf("on the same log again it ended with %d, and said:\n%s", code, said)
+	}
 }

@@ -32,6 +32,7 @@ type world struct {
 	shop         *shop
 	esdb         *esdbtest.Server
 	backup       []esdbtest.Record // of esdb
+	release      func()            // ends what esdb holds
 	posts        int               // counts the commands that were sent
 }
 

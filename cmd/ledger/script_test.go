@@ -47,9 +47,10 @@ func TestMain(m *testing.M) {
 //	esdb start [MANNER…]  run an EventStoreDB, or rather the double of one, as $ESDB, at $ESDB_HOST; plain and good, or
 //	                      tls, expired, misnamed (with $ESDB_CA, the file of its authority), version=V
 //	esdb stop|restart     it crashes; it is there again
+//	esdb hold STREAM      one more append to a stream is written; those behind it get no answer until the restart
 //	esdb backup|restore   keep what its log holds; put that in the place of its log
 //	esdb metadata STREAM JSON   what an administrator says of a stream
-//	wait [FLAG…]          like start, but the ledger does not serve yet
+//	begin [FLAG…]         like start, but the ledger does not serve yet
 //	ready STATUS          wait until it says with this status whether it is ready, and print what it says
 //
 // LEDGER_TEST_LOG=double gives each story an EventStoreDB of its own, or rather the double of one, and its log is there
@@ -101,7 +102,7 @@ func TestStories(t *testing.T) {
 			"sql":      inWorld((*world).question),
 			"tamper":   inWorld((*world).tamper),
 			"esdb":     inWorld((*world).database),
-			"wait":     inWorld((*world).wait),
+			"begin":    inWorld((*world).begin),
 			"ready":    inWorld((*world).ready),
 		},
 	})

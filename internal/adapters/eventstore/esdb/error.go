@@ -105,6 +105,7 @@ func explain(err, dialled error) error {
 		invalid  x509.CertificateInvalidError
 		hostname x509.HostnameError
 		plain    tls.RecordHeaderError
+		dial     *net.OpError
 	)
 	switch {
 	case errors.As(dialled, &unknown):
@@ -117,6 +118,8 @@ func explain(err, dialled error) error {
 		return refuse(dialled, "it does not speak TLS; add tls=false if it is not meant to")
 	case errors.Is(dialled, io.EOF):
 		return errors.New("it ended the TLS handshake; add tls=false if it is not meant to speak TLS")
+	case errors.As(dialled, &dial):
+		return dial.Err // whoever asks knows the address
 	case dialled != nil:
 		return dialled
 	case status.Code(err) == codes.Unimplemented, status.Code(err) == codes.NotFound:

@@ -196,7 +196,7 @@ func (l *Log) patiently(ctx context.Context, name string, f func(*call) error) e
 			return nil
 		}
 		if err := l.usable(ctx); err != nil {
-			return err
+			return l.cluster.because(err)
 		}
 		var broken *loss
 		if errors.As(f.error, &broken) || errors.Is(f.error, event.ErrStreamNotFound) {
