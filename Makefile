@@ -3,6 +3,7 @@ BUF := go tool -modfile=tools/buf.mod buf
 KILLS ?= 1000
 LOG ?= sqlite
 SEEDS ?= 10000
+FAULTS ?= 1000
 FROM ?= 1
 .DEFAULT_GOAL := help
 
@@ -25,6 +26,8 @@ sim:       ## the simulation: SEEDS=10000 worlds, the first of them FROM=1; ever
 	@mkdir -p bin
 	@go test -c -o bin/sim ./internal/sim
 	@LEDGER_SIM_SEEDS=$(SEEDS) LEDGER_SIM_FROM=$(FROM) bin/sim -test.timeout 0 -test.run '^TestSeeds$$'
+soak:      ## FAULTS=1000 things that happen to the servers of a log, and as many to three of them
+	LEDGER_TEST_SOAK=$(FAULTS) go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/adapters/eventstore/esdb | grep -v level=
 planted:   ## bugs planted in the ledger one at a time; the simulation has to find each
 	LEDGER_TEST_PLANTED=1 go test -count=1 -v -timeout 30m -run TestPlanted ./internal/sim/planted
 gen:       ## generate Go, the REST API's description and the list of errors
@@ -39,5 +42,5 @@ lint:      ## vet, staticcheck, buf lint and buf format
 	$(BUF) lint
 	$(BUF) format -d --exit-code api/proto
 bench:     ## the benchmarks, each figure beside the limit that it is measured against
-	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/rpc ./internal/adapters/ipn ./internal/projection ./cmd/ledger
-.PHONY: help run demo test race sim planted kill gen lint bench
+	go test -run '^$$' -bench . -benchtime 2s ./internal/adapters/eventstore/sqlite ./internal/adapters/eventstore/esdb ./internal/adapters/rpc ./internal/adapters/ipn ./internal/projection ./cmd/ledger
+.PHONY: help run demo test race sim soak planted kill gen lint bench
