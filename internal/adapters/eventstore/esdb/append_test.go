@@ -114,6 +114,11 @@ func TestAppendDuringAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStored(t, server, stream, append(before, events...)...)
+	l.cluster.mu.Lock()
+	defer l.cluster.mu.Unlock()
+	if l.cluster.failures != 0 {
+		t.Errorf("%d failures still count, want that the next outage begins with short pauses", l.cluster.failures)
+	}
 }
 
 // TestAppendRefused: the server says no while the events are still on their way.

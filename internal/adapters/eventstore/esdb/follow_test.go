@@ -121,6 +121,23 @@ func TestFollowWaitsForTheServer(t *testing.T) {
 	wantIDs(t, f.events(t, 2), events...)
 }
 
+// TestFollowMovesOn: what was begun on a connection that is not used any more ends with it, after a moment.
+func TestFollowMovesOn(t *testing.T) {
+	server, l := double(t)
+	l.cluster.pace.grace = 100 * time.Millisecond
+	f := follow(t, l, event.Cursor{})
+	<-f.messages
+	server.Inject(esdbtest.Fault{Method: "Append", Times: 1, Do: esdbtest.NotReady})
+	events := fill(t, l, stream, event.NoStream, 1)
+	if err := server.AwaitCalls(soon(t), "Subscribe", 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.AwaitConnections(soon(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, f.events(t, 1), events...)
+}
+
 // TestFollowThroughSilence: a peer that is dead without a word is found out by the pings, which nothing else waits for.
 func TestFollowThroughSilence(t *testing.T) {
 	if testing.Short() {
