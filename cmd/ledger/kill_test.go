@@ -47,7 +47,7 @@ func TestKill(t *testing.T) {
 		log    string
 		kills  uint64 // unless somebody says how many
 		slower int
-	}{{logSQLite, 20, 1}, {logESDB, 8, 4}} {
+	}{{logSQLite, 20, 1}, {logESDB, 6, 4}} {
 		if chosen != "" && chosen != c.log {
 			continue
 		}
