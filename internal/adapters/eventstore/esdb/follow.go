@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -199,7 +200,8 @@ func (c *call) misplaced(p event.Position) bool {
 // received is a message, or what ended the subscription.
 type received struct {
 	*streams.ReadResp
-	err error
+	err     error
+	trailer metadata.MD // beside err
 }
 
 // subscribe delivers until something ends it, which is never nil.
@@ -229,11 +231,15 @@ func (f *follower) subscribe(c *call) error {
 		case <-c.ctx.Done():
 			return c.ctx.Err()
 		}
-		if status.Code(m.err) == codes.InvalidArgument {
+		switch {
+		case status.Code(m.err) == codes.InvalidArgument:
 			return end(fmt.Errorf("%w: %s is no position of this log", event.ErrInvalidArgument, f.at))
+		case m.err != nil:
+			c.trailer = m.trailer
+			return m.err
 		}
 		before := f.at
-		if err := f.take(m); err != nil {
+		if err := f.take(m.ReadResp); err != nil {
 			return err
 		}
 		heard, told = true, told && f.at == before
@@ -265,8 +271,12 @@ func (f *follower) open(c *call) (<-chan received, error) {
 		defer cancel()
 		for {
 			m, err := in.Recv()
+			var trailer metadata.MD
+			if err != nil {
+				trailer = in.Trailer()
+			}
 			select {
-			case messages <- received{m, err}:
+			case messages <- received{m, err, trailer}:
 			case <-ctx.Done():
 				return
 			}
@@ -279,10 +289,8 @@ func (f *follower) open(c *call) (<-chan received, error) {
 }
 
 // take delivers what a message says.
-func (f *follower) take(m received) error {
+func (f *follower) take(m *streams.ReadResp) error {
 	switch {
-	case m.err != nil:
-		return m.err
 	case m.GetEvent() != nil:
 		e, err := recorded(m.GetEvent())
 		if err != nil {

@@ -88,6 +88,8 @@ type call struct {
 	*generation
 	ctx     context.Context
 	options []grpc.CallOption
+	// trailer is of the stream that the call failed at. It is taken from that stream: the option grpc.Trailer is written
+	// to as each stream of a call is torn down, which may be later than the call.
 	trailer metadata.MD
 }
 
@@ -109,9 +111,7 @@ func (l *Log) once(ctx context.Context, f func(c *call) error) *fault {
 // try calls f with a call on g, which goes to the leader or nowhere. If it fails for g's sake, and not because ctx has
 // ended, the next one is made on another connection.
 func (l *Log) try(ctx context.Context, g *generation, f func(c *call) error) *fault {
-	c := &call{generation: g, ctx: toLeader(ctx)}
-	c.options = append(c.options, l.auth...)
-	c.options = append(c.options, grpc.Trailer(&c.trailer))
+	c := &call{generation: g, ctx: toLeader(ctx), options: l.auth}
 	err := f(c)
 	var answer *fault
 	switch {
