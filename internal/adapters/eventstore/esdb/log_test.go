@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,15 +23,67 @@ import (
 )
 
 // named is the connection string of a real server: the suite then runs on it, and what needs a server that fails on
-// demand is left out.
+// demand is left out, and listed at the end.
 var named = os.Getenv("LEDGER_TEST_EVENTSTORE")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(listing{m}) }
+
+// leftOut are the tests that need the double, as long as a real server is named, and of how many cases each is.
+var leftOut struct {
+	mu    sync.Mutex
+	tests map[string]int
+}
+
+// listing runs tests and says which of them were left out.
+type listing struct{ *testing.M }
+
+func (l listing) Run() int {
+	if err := reachNamed(); err != nil {
+		fmt.Printf("the server that LEDGER_TEST_EVENTSTORE names cannot be used: %v\n", err)
+		return 1
+	}
+	code := l.M.Run()
+	if len(leftOut.tests) > 0 {
+		fmt.Println("left out, because they need a server that fails on demand, with the number of cases in each:")
+	}
+	for _, name := range slices.Sorted(maps.Keys(leftOut.tests)) {
+		fmt.Printf("\t%s %d\n", name, leftOut.tests[name])
+	}
+	return code
+}
+
+// reachNamed looks once whether a server that is named can be used: otherwise each test would wait for it.
+func reachNamed() error {
+	if named == "" {
+		return nil
+	}
+	settings, err := Parse(named)
+	if err != nil {
+		return err
+	}
+	l, err := Open(Config{Settings: settings})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return l.Check(ctx)
+}
 
 func TestLog(t *testing.T) {
 	t.Parallel()
 	if named != "" {
-		storetest.Run(t, func(t *testing.T) event.Log { return open(t, named) }, storetest.Options{Short: true})
+		storetest.Run(t, func(t *testing.T) event.Log { return open(t, named) }, storetest.Options{
+			Shared: true, Short: true,
+			Reopen: func(t *testing.T, l event.Log) event.Log { // the server goes on
+				t.Helper()
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return open(t, named)
+			},
+		})
 		return
 	}
 	storetest.Run(t, func(t *testing.T) event.Log { return openOn(t, esdbtest.Start(t)) }, storetest.Options{
@@ -86,6 +142,13 @@ func double(t *testing.T, change ...func(*esdbtest.Config)) (*esdbtest.Server, *
 func needsDouble(t *testing.T) {
 	t.Helper()
 	if named != "" {
+		leftOut.mu.Lock()
+		if leftOut.tests == nil {
+			leftOut.tests = map[string]int{}
+		}
+		name, _, _ := strings.Cut(t.Name(), "/")
+		leftOut.tests[name]++
+		leftOut.mu.Unlock()
 		t.Skip("this needs a server that fails on demand, not the one that LEDGER_TEST_EVENTSTORE names")
 	}
 	t.Parallel()
