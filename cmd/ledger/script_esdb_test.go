@@ -109,24 +109,24 @@ func (w *world) begin(ts *testscript.TestScript, flags []string) {
 	w.server.admin = "http://" + l.Addr().String()
 }
 
-// ready waits until the ledger says with a status whether it is ready, and prints that.
+// ready waits until the ledger says with a status and a text whether it is ready, and prints that.
 func (w *world) ready(ts *testscript.TestScript, args []string) {
-	usage(ts, args, "ready STATUS")
+	usage(ts, args, "ready STATUS TEXT")
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	s := w.running(ts)
-	for begun, got := time.Now(), 0; got != want; time.Sleep(10 * time.Millisecond) {
+	for begun, said := time.Now(), false; !said; time.Sleep(10 * time.Millisecond) {
 		select {
 		case err := <-s.ended:
 			w.server = nil
 			ts.Fatalf("the ledger ended (%v), and logged:\n%s", err, ts.ReadFile(w.logged))
 		default:
 		}
-		var body string
-		if got, body = s.readiness(); got == want {
+		got, body := s.readiness()
+		if said = got == want && strings.Contains(body, args[1]); said {
 			fmt.Fprint(ts.Stdout(), body)
 		} else if time.Since(begun) > patience {
-			ts.Fatalf("readyz answers %d %s, want %d", got, body, want)
+			ts.Fatalf("readyz answers %d %s, want %d and %q", got, body, want, args[1])
 		}
 	}
 	if want == http.StatusOK && s.conn == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 // shop is the merchant's side of the notifications.
 type shop struct {
 	server *httptest.Server
+	path   string // where notifications go; what comes elsewhere is for who had the port before
 	secret string
 
 	mu     sync.Mutex
@@ -40,7 +42,7 @@ const secretKey = "known-to-both"
 
 // receive opens the shop and makes it the endpoint "shop" of the merchant default.
 func (w *world) receive(ts *testscript.TestScript, args []string) {
-	s := &shop{}
+	s := &shop{path: "/ipn/" + rand.Text()}
 	for _, a := range args {
 		status, err := strconv.Atoi(a)
 		ts.Check(err)
@@ -52,7 +54,7 @@ func (w *world) receive(ts *testscript.TestScript, args []string) {
 	w.shop = s
 	r, err := ledgerv1.NewEndpointServiceClient(w.running(ts).conn).CreateEndpoint(context.Background(), &ledgerv1.CreateEndpointRequest{
 		MerchantId: firstMerchant, RequestId: "the shop", EndpointId: "shop",
-		Settings: &ledgerv1.EndpointSettings{Url: s.server.URL + "/ipn", SecretKey: secretKey},
+		Settings: &ledgerv1.EndpointSettings{Url: s.server.URL + s.path, SecretKey: secretKey},
 	})
 	ts.Check(err)
 	s.secret = r.Endpoint.SigningSecret
@@ -60,6 +62,10 @@ func (w *world) receive(ts *testscript.TestScript, args []string) {
 
 // ServeHTTP takes a notification.
 func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != s.path {
+		http.NotFound(w, r)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	s.mu.Lock()
 	defer s.mu.Unlock()

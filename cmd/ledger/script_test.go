@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 //	esdb backup|restore   keep what its log holds; put that in the place of its log
 //	esdb metadata STREAM JSON   what an administrator says of a stream
 //	begin [FLAG…]         like start, but the ledger does not serve yet
-//	ready STATUS          wait until it says with this status whether it is ready, and print what it says
+//	ready STATUS TEXT     wait until it says with this status and text whether it is ready, and print what it says
 //
 // LEDGER_TEST_LOG=double gives each story an EventStoreDB of its own, or rather the double of one, and its log is there
 // from the beginning; or it is the URL of an empty EventStoreDB, for one story (-run). The condition [elsewhere] holds
