@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -95,12 +94,9 @@ func after(s, begin, end string) string {
 // TestCheckUnreachable: what may pass by itself is no refusal.
 func TestCheckUnreachable(t *testing.T) {
 	needsDouble(t)
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := closed.Addr().String()
-	closed.Close()
+	stopped := esdbtest.Start(t) // which keeps others from its port
+	stopped.Stop()
+	nobody := stopped.Addr()
 	garbage := esdbtest.Start(t, func(c *esdbtest.Config) { c.Version = "soon" })
 	for url, want := range map[string]string{
 		"esdb://" + nobody + "?tls=false":                "connection refused",
