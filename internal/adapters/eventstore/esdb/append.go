@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/grpc"
 
 	"ledger.internal/ledger/internal/aggregate/event"
 )
@@ -47,9 +49,14 @@ func (l *Log) Append(ctx context.Context, stream string, at event.Revision, even
 	}
 }
 
+// unrepeated keeps gRPC from making a call again on another connection, which it does with what was sent so far. Whoever
+// sends an append is told that its stream has ended, sends no more, and asks for the answer, which ends what he sends: on
+// the other connection that would be all of the append, and the server would write its first events alone.
+var unrepeated = grpc.MaxRetryRPCBufferSize(0)
+
 // append makes one try. A stream that is elsewhere is a *event.WrongRevisionError.
 func (c *call) append(stream string, at event.Revision, events []event.Raw) (event.Position, error) {
-	out, err := c.streams.Append(c.ctx, c.options...)
+	out, err := c.streams.Append(c.ctx, append(slices.Clip(c.options), unrepeated)...)
 	if err != nil {
 		return event.Position{}, err
 	}

@@ -66,6 +66,44 @@ func TestAppendWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestAppendWhole: however a connection ends, a server does not take the first events of an append for all of it.
+func TestAppendWhole(t *testing.T) {
+	server, l := double(t)
+	const writers, appends, size = 8, 60, 20
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for i := range appends {
+				if _, err := l.Append(soon(t), fmt.Sprintf("subscription-m.%d_%d", w, i), event.NoStream, raw(size)...); err != nil {
+					t.Errorf("append: %v", err)
+				}
+			}
+		})
+	}
+	for i := 1; i <= writers*appends/4; i++ { // between calls, and so in the middle of some
+		if err := server.AwaitCalls(soon(t), "Append", 4*i); err != nil {
+			t.Fatal(err)
+		}
+		cut, err := server.GoAway()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 {
+			cut()
+		}
+	}
+	writing.Wait()
+	stands := map[string]int{}
+	for _, r := range server.Store().Records() {
+		stands[r.Stream]++
+	}
+	for stream, n := range stands {
+		if stream[0] != '$' && n != size {
+			t.Errorf("%s holds %d events of an append of %d", stream, n, size)
+		}
+	}
+}
+
 // TestAppendIsNotHurried: a server that fails all the time is not asked all the time.
 func TestAppendIsNotHurried(t *testing.T) {
 	for name, fault := range map[string]esdbtest.Action{"aborted": esdbtest.AbortBefore, "not ready": esdbtest.NotReady} {
