@@ -76,7 +76,7 @@ func (l *logServer) away() {
 
 // mishap is one thing that happens to a server, or to some of the calls that come to it.
 func (l *logServer) mishap() error {
-	switch l.random.IntN(14) {
+	switch l.random.IntN(16) {
 	case 0, 1:
 		return l.Restart()
 	case 2:
@@ -89,7 +89,14 @@ func (l *logServer) mishap() error {
 		l.Stall()
 		l.away()
 		l.Unstall()
-	case 7:
+	case 7, 8:
+		cut, err := l.GoAway()
+		if err != nil {
+			return err
+		}
+		l.pause(0, 200)
+		cut()
+	case 9:
 		l.End("Subscribe", esdbtest.NotReady)
 	default:
 		wrong := wrongCalls[l.random.IntN(len(wrongCalls))]
