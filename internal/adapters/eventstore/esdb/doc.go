@@ -1,5 +1,5 @@
-// Package esdb keeps the log in EventStoreDB (by its later name KurrentDB), a cluster of which any number of ledgers
-// may share.
+// Package esdb keeps the log in EventStoreDB (by its later name KurrentDB), on one node or on a cluster of them. Others
+// may append to it too; what a ledger knows of streams it proves by exact revisions.
 //
 // It speaks the protocol itself, over the stubs of EventStoreDB's Go module, and leaves that module's client alone.
 // The client's connection dies for good after a second of outage and keeps its callers waiting past their deadline, a
