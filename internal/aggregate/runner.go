@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +21,8 @@ const (
 	maxConflicts = 5
 	// appendTimeout bounds an append once it has begun; from then on it no longer depends on the caller's patience.
 	appendTimeout = 10 * time.Second
+	// firstPause is how long an append of unknown outcome waits before it is repeated; it doubles up to longestPause.
+	firstPause, longestPause = 5 * time.Millisecond, 160 * time.Millisecond
 	// cachedStates is how many folded streams a Runner keeps.
 	cachedStates = 4096
 )
@@ -330,7 +331,7 @@ func (r *Runner[S]) stamp(q Request, f folded[S], events []*ledgerv1.Event) S {
 // append is repeated, which the log answers as it answered, or would have answered, the first. That a repetition was not
 // written says nothing about the one before it.
 func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision, raws []event.Raw) (event.Position, error) {
-	for unsure := false; ; {
+	for unsure, wait := false, firstPause; ; wait = min(2*wait, longestPause) {
 		last, err := r.log.Append(ctx, stream, at, raws...)
 		var conflict *event.WrongRevisionError
 		unknown := errors.Is(err, event.ErrUnknownOutcome)
@@ -343,7 +344,7 @@ func (r *Runner[S]) write(ctx context.Context, stream string, at event.Revision,
 		if unsure = true; errors.Is(err, event.ErrClosed) {
 			return last, err
 		}
-		pause := time.NewTimer(time.Duration(5+rand.IntN(20)) * time.Millisecond)
+		pause := time.NewTimer(wait)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

@@ -12,7 +12,8 @@ type guardedTransport struct {
 
 // RoundTrip implements http.RoundTripper. A request whose answer is lost has arrived.
 func (t guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	c := Call{Receiver, "post", r.URL.Host + r.URL.Path}
+	// Several notifications may be on their way to one receiver at once.
+	c := Call{Receiver, "post", r.URL.Host + r.URL.Path + " " + r.Header.Get("webhook-id")}
 	if err := t.guard.Before(r.Context(), c); err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // as a RoundTripper has to
