@@ -191,7 +191,6 @@ func (s *soak) toCalls(server *esdbtest.Server) string {
 		{"read dropped", esdbtest.Fault{Method: "Read", Do: esdbtest.DropAfter(n)}},
 		{"read stalled", esdbtest.Fault{Method: "Read", Do: esdbtest.StallAfter(n)}},
 		{"read reset", esdbtest.Fault{Method: "Read", Do: esdbtest.ResetAfter(n)}},
-		{"a lie about a revision", esdbtest.Fault{Method: "Read", Do: esdbtest.WrongRevision(n)}},
 		{"subscription dropped", esdbtest.Fault{Method: "Subscribe", Do: esdbtest.DropAfter(n)}},
 		{"subscription ended", esdbtest.Fault{Method: "Subscribe", Do: esdbtest.CloseAfter(n)}},
 		{"subscription begun too early", esdbtest.Fault{Method: "Subscribe", Do: esdbtest.Earlier(n)}},
