@@ -142,6 +142,10 @@ func TestWayOfPaying(t *testing.T) {
 		{"an attempt of the one before is found later", with(failed(0), replace(feb, 1), settle(feb, 2, 2, 4700), settle(feb, 2, 1, 4700)),
 			subscription.Way{Method: card(), Connection: second, Replacement: 1}},
 		{"an attempt of the one before is declined for good", with(due(), replace(feb, 1), decline(feb, 2, 1, hard)), unstored},
+		{"refused, and charged all the same", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), refuse(feb, 1), settle(feb, 2, 2, 4700)),
+			subscription.Way{Method: card(), Connection: second, Replacement: 1}},
+		{"refused and charged, another one came between", with(failed(0), replace(feb, 1), refuse(feb, 1), replace(feb, 2), settle(feb, 2, 2, 4700)),
+			subscription.Way{Token: "tok2", Connection: second, Replacement: 2}},
 		{"declined for good, refused", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), refuse(feb, 1)), stopped},
 		{"declined for good, found charged, refused", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), settle(feb, 2, 1, 4700), refuse(feb, 1)), first},
 	} {
