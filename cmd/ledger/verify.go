@@ -29,8 +29,8 @@ suspense. At last it builds the views anew and compares every row. It exits with
 1 if anything is off. What is off begins with the number of the promise that was
 broken, I-01 to I-26; internal/sim/invariant lists them.
 
-Of a log that several ledgers share all have to be stopped: what one appends
-meanwhile is not in another one's views yet.`,
+With a log that is elsewhere nobody can tell whether its ledger is stopped: see
+to it, for what it appends meanwhile is not in the views yet.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkStores(cfg.DataDir, cfg.Log); err != nil {
 				return err

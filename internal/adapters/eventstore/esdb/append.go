@@ -43,7 +43,7 @@ func (l *Log) Append(ctx context.Context, stream string, at event.Revision, even
 		}
 		unsure = unsure || !f.unsent
 		if f.final || f.refused || l.pause(bound, f, tries) != nil || bound.Err() != nil {
-			return event.Position{}, l.gaveUp(ctx, stream, unsure && !f.certain(), f)
+			return event.Position{}, l.gaveUp(ctx, stream, unsure, f)
 		}
 		l.cluster.metrics.retries.WithLabelValues("append").Inc()
 	}
@@ -100,7 +100,7 @@ func (c *call) appended(stream string, last event.Revision, yes *streams.AppendR
 		return event.Position{}, &fault{final: true, error: lost(stream, "an append for revision %d was taken as %d: the stream was deleted", last, yes.GetCurrentRevision())}
 	}
 	if p := yes.GetPosition(); p != nil && p.GetCommitPosition() != math.MaxUint64 {
-		return event.Position{Commit: p.GetCommitPosition(), Prepare: p.GetPreparePosition()}, nil
+		return position(p), nil
 	}
 	e, found, err := c.event(readStream(stream, last, 1)) // a server that does not say where the first try stands
 	if err == nil && !found {
@@ -129,12 +129,6 @@ func (l *Log) resolve(ctx context.Context, conflict *event.WrongRevisionError, e
 		}
 	}
 	return p, conflict
-}
-
-// certain reports whether a last try says what became of those before it, too.
-func (f *fault) certain() bool {
-	var broken *loss
-	return errors.As(f.error, &broken)
 }
 
 // gaveUp is what a caller is told whose append neither succeeded nor met a conflict.

@@ -69,9 +69,6 @@ func (l *Log) Watch(ctx context.Context) error {
 	return l.usable(ctx)
 }
 
-// Alarm is an ErrRefused if a stream of the ledger's was deleted, or has metadata by which the server forgets events.
-func (l *Log) Alarm() error { return l.retention.alarm() }
-
 // retention knows the streams that the server may forget events of. The log is for ever: nothing of what it holds may
 // be deleted, and nothing have an end.
 //
@@ -82,39 +79,44 @@ type retention struct {
 	streams map[string]string // and why
 }
 
-// look goes on from where it was to the end of the log.
+// look goes on from where it was to the end of the log, however long that takes.
 func (r *retention) look(ctx context.Context, l *Log) error {
-	f := l.once(ctx, func(c *call) error {
-		head, _, err := c.event(readHead())
-		if err != nil {
-			return err
-		}
-		r.mu.Lock()
-		at := r.at
-		r.mu.Unlock()
-		// A call lasts no longer than a node may take to answer; this one goes through the whole log.
-		c.ctx = toLeader(ctx)
+	var head event.RawRecorded
+	if f := l.once(ctx, func(c *call) (err error) {
+		head, _, err = c.event(readHead())
+		return err
+	}); f != nil {
+		return f
+	}
+	r.mu.Lock()
+	at := r.at
+	r.mu.Unlock()
+	if f := l.unlimited(ctx, func(c *call) error {
 		return c.collect(subscribe(at, typeFilter("$metadata", "$streamDeleted")), func(m *streams.ReadResp) (bool, error) {
-			switch {
-			case m.GetEvent() != nil:
-				e, err := recorded(m.GetEvent())
-				if err != nil {
-					return false, err
-				}
-				r.note(l, e)
-				return true, nil
-			case m.GetCheckpoint() != nil:
-				p := event.Position{Commit: m.GetCheckpoint().GetCommitPosition(), Prepare: m.GetCheckpoint().GetPreparePosition()}
-				r.passed(p)
-				return p.Compare(head.Position) < 0, nil
-			}
-			return m.GetCaughtUp() == nil, nil
+			return r.hear(l, m, head.Position)
 		})
-	})
-	if f != nil {
+	}); f != nil {
 		return f
 	}
 	return nil
+}
+
+// hear takes down what a message says, up to the log's end.
+func (r *retention) hear(l *Log, m *streams.ReadResp, end event.Position) (more bool, err error) {
+	switch {
+	case m.GetEvent() != nil:
+		e, err := recorded(m.GetEvent())
+		if err != nil {
+			return false, err
+		}
+		r.note(l, e)
+		return true, nil
+	case m.GetCheckpoint() != nil:
+		p := position(m.GetCheckpoint())
+		r.passed(p)
+		return p.Compare(end) < 0, nil
+	}
+	return m.GetCaughtUp() == nil, nil
 }
 
 func (r *retention) passed(p event.Position) {
@@ -173,6 +175,7 @@ func forgets(metadata []byte) string {
 	return ""
 }
 
+// alarm is an ErrRefused if a stream of the ledger's was deleted, or has metadata by which the server forgets events.
 func (r *retention) alarm() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

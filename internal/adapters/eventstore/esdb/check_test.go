@@ -186,7 +186,7 @@ func TestWatch(t *testing.T) {
 		if err := l.retention.look(soon(t), l); err != nil {
 			t.Fatal(err)
 		}
-		return l.Alarm()
+		return l.retention.alarm()
 	}
 	fill(t, l, stream, event.NoStream, 2)
 	setMetadata(t, server, stream, `{"$acl":{"$r":["$admins"]}}`)

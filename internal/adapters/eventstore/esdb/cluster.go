@@ -52,6 +52,16 @@ type cluster struct {
 	reason   error    // why there is no connection
 }
 
+// generation is a connection to the node that the log uses for a while.
+type generation struct {
+	*connection
+	streams streams.StreamsClient
+
+	calls   int // that are out on it
+	retired bool
+	closing sync.Once
+}
+
 // search is one look for a node. done is closed when it has ended.
 type search struct {
 	done chan struct{}

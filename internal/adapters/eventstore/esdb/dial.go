@@ -17,7 +17,6 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/gossip"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/serverfeatures"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
-	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -209,17 +208,6 @@ func speaksTLS(ctx context.Context, address string) bool {
 	}
 	conn.Close()
 	return true
-}
-
-// generation is a connection to the node that the log uses for a while.
-type generation struct {
-	*connection
-	streams streams.StreamsClient
-
-	// The rest is the cluster's.
-	calls   int // that are out on it
-	retired bool
-	closing sync.Once
 }
 
 // basic sends a user's name and password with each call.

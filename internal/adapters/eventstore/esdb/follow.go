@@ -298,7 +298,7 @@ func (f *follower) take(m *streams.ReadResp) error {
 		}
 		return f.event(e)
 	case m.GetCheckpoint() != nil:
-		p := event.Position{Commit: m.GetCheckpoint().GetCommitPosition(), Prepare: m.GetCheckpoint().GetPreparePosition()}
+		p := position(m.GetCheckpoint())
 		if p.Compare(f.at) <= 0 {
 			return nil
 		}

@@ -95,17 +95,22 @@ type call struct {
 
 // once makes one try of a call and says how it failed. It lasts no longer than a node may take to answer.
 func (l *Log) once(ctx context.Context, f func(c *call) error) *fault {
-	g, err := l.cluster.acquire(ctx)
-	if err != nil {
-		return &fault{error: err, unsent: true, refused: errors.Is(err, ErrRefused), searched: true}
-	}
-	defer l.cluster.release(g)
-	return l.try(ctx, g, func(c *call) error {
+	return l.unlimited(ctx, func(c *call) error {
 		limited, cancel := context.WithTimeout(c.ctx, l.cluster.settings.deadline)
 		defer cancel()
 		c.ctx = limited
 		return f(c)
 	})
+}
+
+// unlimited is once for a call that lasts as long as it likes.
+func (l *Log) unlimited(ctx context.Context, f func(c *call) error) *fault {
+	g, err := l.cluster.acquire(ctx)
+	if err != nil {
+		return &fault{error: err, unsent: true, refused: errors.Is(err, ErrRefused), searched: true}
+	}
+	defer l.cluster.release(g)
+	return l.try(ctx, g, f)
 }
 
 // try calls f with a call on g, which goes to the leader or nowhere. If it fails for g's sake, and not because ctx has
@@ -198,8 +203,7 @@ func (l *Log) patiently(ctx context.Context, name string, f func(*call) error) e
 		if err := l.usable(ctx); err != nil {
 			return l.cluster.because(err)
 		}
-		var broken *loss
-		if errors.As(f.error, &broken) || errors.Is(f.error, event.ErrStreamNotFound) {
+		if f.certain() || errors.Is(f.error, event.ErrStreamNotFound) {
 			return f.error
 		}
 		if f.final || f.refused || l.pause(bound, f, tries) != nil {

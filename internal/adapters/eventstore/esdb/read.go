@@ -28,6 +28,12 @@ func lost(stream, format string, args ...any) error {
 func (l *loss) Error() string        { return l.text }
 func (l *loss) Is(target error) bool { return target == event.ErrChain }
 
+// certain reports whether a try found a loss, which says what became of the tries before it, too.
+func (f *fault) certain() bool {
+	var broken *loss
+	return errors.As(f.error, &broken)
+}
+
 // Read implements event.Log.
 func (l *Log) Read(ctx context.Context, stream string, from event.Revision) iter.Seq2[event.RawRecorded, error] {
 	return func(yield func(event.RawRecorded, error) bool) {

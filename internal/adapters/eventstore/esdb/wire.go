@@ -151,9 +151,17 @@ func recorded(m *streams.ReadResp_ReadEvent) (event.RawRecorded, error) {
 	return event.RawRecorded{
 		Stream:   string(r.GetStreamIdentifier().GetStreamName()),
 		Revision: event.Revision(r.GetStreamRevision()),
-		Position: event.Position{Commit: r.GetCommitPosition(), Prepare: r.GetPreparePosition()},
+		Position: position(r),
 		Raw:      event.Raw{ID: id, Type: r.GetMetadata()[metaType], Data: r.GetData(), Metadata: r.GetCustomMetadata()},
 	}, nil
+}
+
+// position is where an answer says that something stands.
+func position(at interface {
+	GetCommitPosition() uint64
+	GetPreparePosition() uint64
+}) event.Position {
+	return event.Position{Commit: at.GetCommitPosition(), Prepare: at.GetPreparePosition()}
 }
 
 // toUUID writes an id as two halves, the most significant byte first.

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"slices"
 
 	"ledger.internal/ledger/internal/aggregate/event"
 )
@@ -26,12 +27,7 @@ func (b *batch) takes(e event.RawRecorded) bool {
 
 // has reports whether an event's id is there already: no append takes an id twice.
 func (b *batch) has(e event.RawRecorded) bool {
-	for _, other := range b.events {
-		if other.ID == e.ID {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(b.events, func(other event.Raw) bool { return other.ID == e.ID })
 }
 
 func (b *batch) add(e event.RawRecorded) {

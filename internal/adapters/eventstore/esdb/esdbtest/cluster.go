@@ -291,21 +291,6 @@ func (m *machine) committed() []Record {
 	return log
 }
 
-// obey adds what the leader has after what readers see. The tail gives way in the same step: an append to this node
-// that began while it led may still add to it, and must not be shown with the rest.
-func (s *Store) obey(records []Record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cut(s.shown)
-	for _, r := range records {
-		if i, found := slices.BinarySearchFunc(s.log, r.Position, byPosition); !found {
-			s.cut(i)
-			s.add(r)
-		}
-	}
-	s.show(len(s.log))
-}
-
 // leader is the leader that m knows of.
 func (m *machine) leader() (isLeader bool, host string, port int, known bool) {
 	m.cluster.mu.Lock()

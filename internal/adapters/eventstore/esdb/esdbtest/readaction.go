@@ -138,18 +138,6 @@ func WrongRevision(n int) Action {
 	})
 }
 
-// WrongAppended says of an append that its last event got the revision after its own: a lie.
-func WrongAppended(c *call) error {
-	return c.serve(c.ctx, func(m proto.Message) error {
-		if r, ok := m.(*streams.AppendResp); ok {
-			if s, ok := r.GetSuccess().GetCurrentRevisionOption().(*streams.AppendResp_Success_CurrentRevision); ok {
-				s.CurrentRevision++
-			}
-		}
-		return c.send(m)
-	})
-}
-
 // OtherVersion answers GetSupportedMethods with another version: "25.0.0-prerelease" is what builds between releases
 // say.
 func OtherVersion(version string) Action {

@@ -63,6 +63,21 @@ func (s *Store) ApplyReplica(records []Record) {
 	s.show(len(s.log))
 }
 
+// obey adds what the leader has after what readers see. The tail gives way in the same step: an append to this node
+// that began while it led may still add to it, and must not be shown with the rest.
+func (s *Store) obey(records []Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut(s.shown)
+	for _, r := range records {
+		if i, found := slices.BinarySearchFunc(s.log, r.Position, byPosition); !found {
+			s.cut(i)
+			s.add(r)
+		}
+	}
+	s.show(len(s.log))
+}
+
 // Replace makes the log that of the records and nothing else: a follower's that begins anew from the leader, or a
 // node's that was restored from a backup.
 func (s *Store) Replace(records []Record) {

@@ -3,6 +3,7 @@ package esdbtest
 import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
+	"google.golang.org/protobuf/proto"
 )
 
 // Conflict answers an append that its stream is at another revision, whatever is true: what a repeated append meets
@@ -17,4 +18,16 @@ func Conflict(current uint64) Action {
 			},
 		}})
 	}
+}
+
+// WrongAppended says of an append that its last event got the revision after its own: a lie.
+func WrongAppended(c *call) error {
+	return c.serve(c.ctx, func(m proto.Message) error {
+		if r, ok := m.(*streams.AppendResp); ok {
+			if s, ok := r.GetSuccess().GetCurrentRevisionOption().(*streams.AppendResp_Success_CurrentRevision); ok {
+				s.CurrentRevision++
+			}
+		}
+		return c.send(m)
+	})
 }
