@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,7 +23,7 @@ type customer struct {
 	name     string
 	merchant string
 	random   *rand.Rand
-	hangUp   context.CancelFunc // ends the call that he makes now; nil if he makes none
+	hangUp   atomic.Pointer[context.CancelFunc] // ends the call that he makes now; nil if he makes none
 	started  int
 }
 
@@ -35,13 +36,13 @@ type command struct {
 
 // live gives a customer's commands until he is done or the world heals.
 func (c *customer) live(commands int) {
-	for i := 0; i < commands && !c.world.healing; i++ {
+	for i := 0; i < commands && !c.world.healing.Load(); i++ {
 		pause := time.Duration(0)
 		if c.random.IntN(3) > 0 {
 			pause = time.Duration(c.random.Int64N(int64(8 * 24 * time.Hour)))
 		}
 		_ = c.world.clock.WaitUntil(c.world.troubled, c.world.clock.Now().Add(pause))
-		if c.world.scheduler.stand(&waiting{actor: c.name, call: door.Call{Neighbour: caller, Name: "choose"}}) != nil || c.world.healing {
+		if c.world.scheduler.stand(&waiting{actor: c.name, call: door.Call{Neighbour: caller, Name: "choose"}}) != nil || c.world.healing.Load() {
 			return
 		}
 		if cmd, ok := c.choose(fmt.Sprintf("%s-%d", c.name, i)); ok {
@@ -61,7 +62,7 @@ func (c *customer) tidy() {
 
 // give repeats a command until it is answered.
 func (c *customer) give(cmd command) {
-	for try := 1; !c.world.abandoned; try++ {
+	for try := 1; !c.world.abandoned.Load(); try++ {
 		answer, err := c.call(cmd)
 		switch status.Code(err) {
 		case codes.OK:
@@ -111,10 +112,10 @@ func (c *customer) call(cmd command) (answer proto.Message, err error) {
 	}
 	ctx, hangUp := context.WithCancel(withActor(l.ctx, c.name))
 	defer hangUp()
-	c.hangUp = hangUp
+	c.hangUp.Store(&hangUp)
 	answer = responseTo(cmd.method)
 	err = l.api.Invoke(ctx, cmd.method, cmd.request, answer)
-	c.hangUp = nil
+	c.hangUp.Store(nil)
 	back := &waiting{actor: c.name, call: line, stage: after}
 	if l.dead.Load() || c.world.scheduler.stand(back) != nil {
 		return nil, errLine
@@ -130,7 +131,7 @@ func (c *customer) call(cmd command) (answer proto.Message, err error) {
 func (w *world) reach(actor string, line door.Call) (*ledger, error) {
 	for {
 		l := w.up()
-		if err := w.scheduler.stand(&waiting{actor: actor, call: line, stage: before}); err != nil || w.abandoned {
+		if err := w.scheduler.stand(&waiting{actor: actor, call: line, stage: before}); err != nil || w.abandoned.Load() {
 			return nil, errLine
 		}
 		if l == w.current() && l.ctx.Err() == nil {

@@ -108,10 +108,10 @@ func (w *world) act() {
 // hangUp lets a caller lose his patience.
 func (w *world) hangUp() {
 	for _, c := range w.customers {
-		if c.hangUp != nil {
+		if hangUp := c.hangUp.Load(); hangUp != nil {
 			w.hit("a caller hung up")
 			w.trace.say("%s hangs up", c.name)
-			c.hangUp()
+			(*hangUp)()
 			return
 		}
 	}
@@ -119,7 +119,7 @@ func (w *world) hangUp() {
 
 // judge draws whether a call goes well.
 func (w *world) judge(c *waiting) error {
-	if w.healing {
+	if w.healing.Load() {
 		return nil
 	}
 	n := c.call.Neighbour

@@ -31,7 +31,6 @@ import (
 // behind doors. What is in it is gone after a crash; what is behind the doors stays.
 type ledger struct {
 	world   *world
-	number  int // of this run, from 1
 	ctx     context.Context
 	end     context.CancelFunc
 	dead    atomic.Bool
@@ -61,9 +60,9 @@ type ledger struct {
 
 // launch starts a run of the ledger.
 func (w *world) launch() *ledger {
-	l := &ledger{world: w, number: len(w.runs) + 1, gateways: map[string]gateway.Gateway{}}
+	l := &ledger{world: w, gateways: map[string]gateway.Gateway{}}
 	l.ctx, l.end = context.WithCancel(context.Background())
-	w.runs = append(w.runs, l)
+	w.run.Store(l)
 	l.start(l.ctx, "start", l.open)
 	return l
 }

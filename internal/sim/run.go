@@ -162,7 +162,8 @@ func (w *world) build() error {
 
 // abandon ends everybody who is still there.
 func (w *world) abandon() {
-	w.healing, w.abandoned = true, true
+	w.healing.Store(true)
+	w.abandoned.Store(true)
 	w.kill(w.current())
 	for range 1000 {
 		for _, c := range slices.Clone(w.scheduler.settle()) {

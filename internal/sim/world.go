@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ledger.internal/ledger/internal/adapters/db"
@@ -54,13 +55,13 @@ type world struct {
 	receivers   *neighbour.Receivers
 	mail        []*letter
 
-	runs      []*ledger // the last one is the one that runs
-	healing   bool
+	run       atomic.Pointer[ledger] // that was started last
+	healing   atomic.Bool
 	troubled  context.Context // ends when the world heals: nobody waits for anything of his own then
 	calm      context.CancelFunc
-	tidied    bool // what callers have left behind is cleared up
-	still     bool // time does not pass: nothing new becomes due
-	abandoned bool // the world is over: nobody waits any more
+	tidied    bool        // what callers have left behind is cleared up
+	still     bool        // time does not pass: nothing new becomes due
+	abandoned atomic.Bool // the world is over: nobody waits any more
 	steps     int
 	restart   int              // the step at which the next run begins
 	away      time.Time        // until when nobody starts it
@@ -129,18 +130,20 @@ func (w *world) hit(what string) {
 }
 
 func (w *world) violation(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 }
 
 // current is the run of the ledger that was started last.
-func (w *world) current() *ledger { return w.runs[len(w.runs)-1] }
+func (w *world) current() *ledger { return w.run.Load() }
 
 // up waits for a ledger that serves.
 func (w *world) up() *ledger {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for l := w.current(); ; l = w.current() {
-		if l.serving.Load() && l.ctx.Err() == nil || w.abandoned {
+		if l.serving.Load() && l.ctx.Err() == nil || w.abandoned.Load() {
 			return l
 		}
 		w.callersWait.Wait()
@@ -207,7 +210,7 @@ func (w *world) heal() {
 	w.scheduler.settle()
 	w.follow() // what has failed already is not held against a healed world
 	w.trace.say("--- heals at %s", w.clock.Now().Format(time.DateTime))
-	w.healing = true
+	w.healing.Store(true)
 	w.calm()
 	w.scheduler.settle()
 	clear(w.cut)
@@ -278,18 +281,18 @@ func (w *world) follow() {
 	running, failed := l.state()
 	switch {
 	case l.dead.Load():
-		if w.steps >= w.restart && (w.healing || !w.clock.Now().Before(w.away)) {
+		if w.steps >= w.restart && (w.healing.Load() || !w.clock.Now().Before(w.away)) {
 			w.launch()
 		}
 	case failed != nil:
 		w.trace.say("the ledger ends by itself: %v", failed)
 		w.hit("the process ended by itself")
 		anew := w.diverged && isDivergence(failed)
-		if errors.Is(failed, errPanic) || isDivergence(failed) && !anew || w.healing && !drawn(failed) && !anew {
+		if errors.Is(failed, errPanic) || isDivergence(failed) && !anew || w.healing.Load() && !drawn(failed) && !anew {
 			w.violation("the ledger ended by itself: %v", failed)
 		}
 		w.kill(l)
-		if anew && (w.healing || w.faults.IntN(2) == 0) { // else it is only started again, which must not help
+		if anew && (w.healing.Load() || w.faults.IntN(2) == 0) { // else it is only started again, which must not help
 			w.ok(w.buildAnew())
 		}
 	case l.ctx.Err() != nil && running == 0:
@@ -323,7 +326,7 @@ func (w *world) kill(l *ledger) {
 // as anybody rests after a failure, which is 5 s. Somebody who comes back meanwhile does not wait until his patience,
 // which is 10 s, is over.
 func (w *world) idle() []*waiting {
-	if !w.healing {
+	if !w.healing.Load() {
 		time.Sleep(1100 * time.Millisecond)
 		return w.scheduler.settle()
 	}
@@ -347,7 +350,7 @@ func (w *world) pass(limit time.Time) bool {
 	if !ok || to.After(limit) {
 		to = limit
 	}
-	if w.current().dead.Load() && !w.healing {
+	if w.current().dead.Load() && !w.healing.Load() {
 		w.restart = w.steps // nothing else goes on: the next run may begin
 		if w.away.After(now) && (!ok || to.After(w.away)) {
 			to = w.away
@@ -382,7 +385,7 @@ func (w *world) pick(calls []*waiting) *waiting {
 
 // release lets a call go on, well or badly.
 func (w *world) release(c *waiting) {
-	if c.run != nil && !w.healing {
+	if c.run != nil && !w.healing.Load() {
 		if w.calls++; slices.Contains(w.plan.crashAt, w.calls) {
 			w.trace.say("crash at call %d: %s", w.calls, c)
 			w.crash(w.scheduler.all)
