@@ -58,6 +58,10 @@ type Connection struct {
 	Processor     string
 	URL           string
 	WebhookSecret string
+	// Account is the gateway's own name of the account; Secret is what proves that we may use it, where each account has
+	// its own; Live is false for an account that moves no money.
+	Account, Secret string
+	Live            bool
 	// NotifyURL is where the gateway sends its webhooks.
 	NotifyURL string
 	// Blocked says why nothing is charged through it for now; empty if it may be. Adapters need not look at it:
