@@ -36,6 +36,39 @@ type Notifier interface {
 // for a person to look at; sending it again would not help.
 var ErrUnreadable = errors.New("the webhook cannot be read")
 
+// Confirmer is a Notifier whose webhooks say less than a Notice does, or more than their signatures cover. What Verify and
+// Read answer is then only as much as can be believed; Confirm asks the gateway for the rest, and is asked before anything
+// else is done with a notice. An error means that it was not answered, or that the gateway does not bear the message out.
+type Confirmer interface {
+	Confirm(ctx context.Context, conn Connection, n Notice) (Notice, error)
+}
+
+// Finder is a Gateway to which a key alone does not say enough. Who still wants what was asked for looks it up here.
+type Finder interface {
+	// FindCharge is a Lookup of c.Key that also goes on with a payment whose buyer has done his part: at some gateways
+	// his consent takes no money, and a second call does. Lookup only looks.
+	FindCharge(ctx context.Context, conn Connection, c Charge, sent time.Time) (r Result, found bool, err error)
+	// FindRefund is a Lookup of r.Key where the gateway keeps no key of ours with a refund. Lookup finds no refunds there,
+	// and that proves nothing.
+	FindRefund(ctx context.Context, conn Connection, r Refund, sent time.Time) (res Result, found bool, err error)
+}
+
+// FindCharge finds what became of a charge that is still wanted: as g's Finder does, if it is one, else by its key.
+func FindCharge(ctx context.Context, g Gateway, conn Connection, c Charge, sent time.Time) (Result, bool, error) {
+	if f, ok := g.(Finder); ok {
+		return f.FindCharge(ctx, conn, c, sent)
+	}
+	return g.Lookup(ctx, conn, c.Key, sent)
+}
+
+// FindRefund finds what became of a refund: as g's Finder does, if it is one, else by its key.
+func FindRefund(ctx context.Context, g Gateway, conn Connection, r Refund, sent time.Time) (Result, bool, error) {
+	if f, ok := g.(Finder); ok {
+		return f.FindRefund(ctx, conn, r, sent)
+	}
+	return g.Lookup(ctx, conn, r.Key, sent)
+}
+
 // Connector is a Gateway that has to be told of a connection before it can be used.
 type Connector interface {
 	Connect(ctx context.Context, conn Connection) error
@@ -80,6 +113,10 @@ type Charge struct {
 	ReturnURL              string
 	Merchant, Subscription string
 	PayNumber, Attempt     uint32
+	// Buyer is who pays, for gateways that want to know; nil if it is not told.
+	Buyer *ledgerv1.Buyer
+	// Once says that nothing is charged after it: there is no need to ask for an agreement or to store the method.
+	Once bool
 }
 
 // Refund returns money.
@@ -87,6 +124,9 @@ type Refund struct {
 	Key             string
 	ChargeReference string
 	Amount          *ledgerv1.Money
+	// Others counts the other refunds of the same amount of that charge that were made or are under way, and those in
+	// doubt that were asked for before this one: a gateway that keeps no key with a refund is counted through.
+	Others int
 }
 
 // Class is what a gateway call amounts to. Exactly one fits.
@@ -145,7 +185,7 @@ type NoticeKind int
 const (
 	NoticeIgnored    NoticeKind = iota // authentic, and nothing to us
 	NoticeCharge                       // look the charge's key up
-	NoticeRefund                       // look the refund's key up
+	NoticeRefund                       // look the refund's key up; if Key is a charge's, all its refunds that are open
 	NoticeDispute                      // Dispute is set
 	NoticeAgreement                    // the buyer ended the agreement
 	NoticePayment                      // the gateway took a payment by itself; Payment is set
@@ -160,6 +200,7 @@ type Notice struct {
 	Kind         NoticeKind
 	Subscription string // as the charge, or the stored method, named it
 	Key          string // of the charge or refund it speaks of; empty if that is not of our asking
+	Reference    string // what the gateway calls it, where a Confirmer has yet to learn the rest by it; else empty
 	Dispute      *Dispute
 	Payment      *ObservedPayment
 	Refund       *ObservedRefund

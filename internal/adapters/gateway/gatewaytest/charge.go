@@ -225,11 +225,19 @@ func testRedirect(t *testing.T, w World) {
 		}
 		wantMoved(t, "before the decision", w.Charged(t, c.Key))
 		w.Decide(t, r.NextAction.GetRedirectUrl(), approve)
-		got, found := w.lookup(t, c.Key)
+		got, found := w.find(t, c)
 		if !found {
 			t.Fatal("the look-up found nothing after the decision")
 		}
 		wantClass(t, "after the decision", got, want)
+		if looked, found := w.lookup(t, c.Key); !found || looked.Class != want {
+			t.Errorf("later, the look-up of the key found %v, %+v", found, looked)
+		}
+		if approve {
+			wantMoved(t, "after the decision", w.Charged(t, c.Key), c.Amount)
+		} else {
+			wantMoved(t, "after the decision", w.Charged(t, c.Key))
+		}
 		if approve && got.Method.GetReference() == "" {
 			t.Error("no method was stored")
 		}
@@ -251,6 +259,7 @@ func testSignatures(t *testing.T, w World) {
 	if err != nil {
 		t.Fatalf("a good webhook: %v", err)
 	}
+	notice = w.confirmed(t, notice)
 	if notice.ID == "" || notice.Kind != gateway.NoticeCharge || notice.Key != c.Key || notice.Subscription != c.Subscription {
 		t.Errorf("got %+v, want a notice about the charge", notice)
 	}
@@ -260,6 +269,10 @@ func testSignatures(t *testing.T, w World) {
 	silent.WebhookSecret = ""
 	edited := append([]byte(nil), body...)
 	edited[len(edited)-2] ^= 1
+	bare, unsigned := http.Header{}, body
+	if w.Unsigned != nil {
+		bare, unsigned = w.Unsigned(header, body)
+	}
 	tests := []struct {
 		name   string
 		conn   gateway.Connection
@@ -271,7 +284,7 @@ func testSignatures(t *testing.T, w World) {
 		{"longer body", w.Connection, header, append(append([]byte(nil), body...), ' '), w.Now()},
 		{"another secret", other, header, body, w.Now()},
 		{"no secret", silent, header, body, w.Now()},
-		{"no signature", w.Connection, http.Header{}, body, w.Now()},
+		{"no signature", w.Connection, bare, unsigned, w.Now()},
 		{"an hour old", w.Connection, header, body, w.Now().Add(time.Hour)},
 		{"of the future", w.Connection, header, body, w.Now().Add(-time.Hour)},
 	}
@@ -280,4 +293,18 @@ func testSignatures(t *testing.T, w World) {
 			t.Errorf("%s: got %+v, want an error", test.name, got)
 		}
 	}
+}
+
+// confirmed is a notice as the gateway bears it out.
+func (w World) confirmed(t *testing.T, n gateway.Notice) gateway.Notice {
+	t.Helper()
+	c, ok := w.Gateway.(gateway.Confirmer)
+	if !ok {
+		return n
+	}
+	n, err := c.Confirm(t.Context(), w.Connection, n)
+	if err != nil {
+		t.Fatalf("confirm %s: %v", n.ID, err)
+	}
+	return n
 }

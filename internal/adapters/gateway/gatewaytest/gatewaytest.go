@@ -62,6 +62,8 @@ type World struct {
 	Decide func(t testing.TB, redirectURL string, approve bool)
 	// Webhook waits for the next webhook; nil if there are none.
 	Webhook func(t testing.TB) (http.Header, []byte)
+	// Unsigned takes the signature off a webhook; nil if dropping the headers does.
+	Unsigned func(header http.Header, body []byte) (http.Header, []byte)
 	// ByItself makes the gateway act by itself; nil if it cannot be made to.
 	ByItself *ByItself
 }
@@ -153,6 +155,25 @@ func (w World) lookup(t *testing.T, key string) (gateway.Result, bool) {
 		t.Fatalf("look up %s: %v", key, err)
 	}
 	return r, found
+}
+
+// find looks up a charge that is still wanted.
+func (w World) find(t *testing.T, c gateway.Charge) (gateway.Result, bool) {
+	t.Helper()
+	r, found, err := gateway.FindCharge(t.Context(), w.Gateway, w.Connection, c, w.Now())
+	if err != nil {
+		t.Fatalf("find %s: %v", c.Key, err)
+	}
+	return r, found
+}
+
+func (w World) findRefund(t *testing.T, r gateway.Refund) (gateway.Result, bool) {
+	t.Helper()
+	res, found, err := gateway.FindRefund(t.Context(), w.Gateway, w.Connection, r, w.Now())
+	if err != nil {
+		t.Fatalf("find refund %s: %v", r.Key, err)
+	}
+	return res, found
 }
 
 // giveUpWhen runs call with a context that ends once done is true, or after a while that is an error.

@@ -38,7 +38,7 @@ func testRefunds(t *testing.T, w World) {
 	wantMoved(t, "more than is left", w.Refunded(t, "too much"))
 	wantClass(t, "the rest", give("rest", 3700), gateway.Accepted)
 	wantClass(t, "one unit more", give("one more", 1), gateway.Rejected)
-	looked, found := w.lookup(t, "rest")
+	looked, found := w.findRefund(t, gateway.Refund{Key: "rest", ChargeReference: ref, Amount: usd(3700)})
 	if !found || looked.Class != gateway.Accepted || looked.Amount.GetMinorUnits() != 3700 {
 		t.Errorf("look-up of the rest: found %v, %+v", found, looked)
 	}
@@ -74,7 +74,7 @@ func testRefundFaults(t *testing.T, w World) {
 				want = append(want, usd(700))
 			}
 			wantMoved(t, "after the call", w.Refunded(t, key), want...)
-			if _, found := w.lookup(t, key); found != (test.moved || test.want == gateway.Rejected) {
+			if _, found := w.findRefund(t, r); found != (test.moved || test.want == gateway.Rejected) {
 				t.Errorf("look-up found the key: %v", found)
 			}
 			if w.Gateway.Traits().KeyLifetime == 0 && test.want == gateway.Unknown {
