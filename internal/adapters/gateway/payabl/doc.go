@@ -1,0 +1,29 @@
+// Package payabl charges through payabl., the acquirer that was powercash21 and powerpay21 before.
+//
+// # What it does
+//
+// A stored method is charged by payment_authorize with recurring_id, the id of the transaction that the buyer's consent
+// was given in: of a card's first payment on payabl.'s own page, or of a PayPal billing agreement. Card numbers never come
+// through here, so a new buyer is always sent away, to PayPal, by payment_preauthorize. What he does there is one of two:
+//
+//   - With recurring_id INIT he approves a billing agreement. Its success, 145006, takes no money: the first payment is a
+//     second call, payment_authorize, and is made when FindCharge sees the approval.
+//   - A payment after which nothing is charged any more (Charge.Once) asks for no agreement. His approval reserves the
+//     money, and FindCharge captures it.
+//
+// Both end at a deadline of ours, for payabl. names none: after it FindCharge takes nothing any more, and gives a
+// reservation back.
+//
+// # What payabl. does not do
+//
+// It knows no idempotency: a request sent twice is two payments, but for PayPal agreements, where it declines an order id
+// that it has seen. So every request carries an order id derived from our key, and whoever may have sent one asks first.
+// It keeps no key of ours with a refund: FindRefund counts those of the same amount. It answers no signature, and that of
+// a notification leaves out the order id and the amount: Confirm asks for both before anything is believed. It tells of no
+// chargeback: Disputes lists them, and is to be asked every day.
+//
+// # A connection
+//
+// Account is the merchantid; Secret and WebhookSecret are both the account's one secret; URL, if set, is the address of
+// the back office with its path, as payabl. sends it to a merchant who goes live.
+package payabl
