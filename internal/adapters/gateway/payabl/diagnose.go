@@ -240,12 +240,15 @@ func checkXML(body []byte) error {
 	return nil
 }
 
+// newDecoder reads ISO-8859-1 where that is declared, once: each time more would double the length of what follows.
 func newDecoder(body []byte) *xml.Decoder {
 	d := xml.NewDecoder(bytes.NewReader(body))
+	declared := false
 	d.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
-		if !strings.EqualFold(charset, "ISO-8859-1") {
+		if declared || !strings.EqualFold(charset, "ISO-8859-1") {
 			return nil, fmt.Errorf("no such encoding here: %.20q", charset)
 		}
+		declared = true
 		b, err := io.ReadAll(in)
 		return strings.NewReader(fromLatin1(string(b))), err
 	}
