@@ -26,7 +26,7 @@ func (in *Inbound) payment(ctx context.Context, stream string, conn gateway.Conn
 		return nil
 	}
 	if a, ours := findAttempt(s, conn, "", p.Reference); ours {
-		return in.hintedCharge(ctx, stream, conn, gw, a)
+		return in.hintedCharge(ctx, stream, conn, gw, s, a)
 	}
 	if !s.ByGateway() {
 		return fmt.Errorf("%w: the gateway took payment %s of %s %s by itself, though the ledger charges %s",
@@ -43,7 +43,7 @@ func (in *Inbound) payment(ctx context.Context, stream string, conn gateway.Conn
 func (in *Inbound) refundMade(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, told *gateway.ObservedRefund) error {
 	for _, r := range s.Refunds {
 		if r.Reference == told.Reference && r.Connection == conn.ID {
-			return in.hintedRefund(ctx, stream, conn, gw, r)
+			return in.hintedRefund(ctx, stream, conn, gw, s, r)
 		}
 	}
 	ch, s, err := in.chargeTold(ctx, stream, conn, gw, s, told.ChargeKey, told.ChargeReference)
@@ -68,7 +68,7 @@ func (in *Inbound) asked(
 		if r.Parent != ch.OrderID || !r.Open() || r.Reference != "" {
 			continue
 		}
-		res, found, err := gw.Lookup(ctx, conn, r.Key, r.RequestedAt)
+		res, found, err := refundFinder(gw, conn, refundOf(s, r))(ctx, r.RequestedAt)
 		if err != nil {
 			return false, fmt.Errorf("look up %s: %w", r.Key, err)
 		}
@@ -110,7 +110,7 @@ func (in *Inbound) chargeTold(
 		return ch, s, nil
 	}
 	if a, ok := findAttempt(s, conn, key, reference); ok {
-		if err := in.hintedCharge(ctx, stream, conn, gw, a); err != nil {
+		if err := in.hintedCharge(ctx, stream, conn, gw, s, a); err != nil {
 			return nil, s, err
 		}
 		var err error

@@ -126,6 +126,11 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoPlace, err)
 	}
+	if c, ok := gw.(gateway.Confirmer); ok {
+		if n, err = c.Confirm(ctx, conn, n); err != nil {
+			return err
+		}
+	}
 	if n.Kind == gateway.NoticeIgnored {
 		return nil
 	}
@@ -160,7 +165,7 @@ func (in *Inbound) place(ctx context.Context, stream string, conn gateway.Connec
 			subscription.LoseAgreement{Now: in.Clock.Now(), Code: n.Code})
 		return settled(err)
 	}
-	return in.hint(ctx, stream, conn, gw, s, n.Key)
+	return in.hint(ctx, stream, conn, gw, s, n)
 }
 
 // charges reports whether a subscription is charged by a stored method, as far as that is told: a buyer who has given
@@ -170,32 +175,47 @@ func charges(s subscription.State, conn gateway.Connection, method string) bool 
 	return s.Connection.ID == conn.ID && (method == "" || method == now || now == "" && s.Before == nil)
 }
 
-// hint looks up the attempt or refund that a message names.
-func (in *Inbound) hint(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, key string) error {
+// hint looks up the attempt or refund that a message names, or the open refunds of an attempt.
+func (in *Inbound) hint(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, n gateway.Notice) error {
+	key := n.Key
 	if a, ok := s.FindAttemptByKey(key); ok {
-		return in.hintedCharge(ctx, stream, conn, gw, a)
+		if n.Kind == gateway.NoticeRefund {
+			return in.hintedRefundsOf(ctx, stream, conn, gw, s, a)
+		}
+		return in.hintedCharge(ctx, stream, conn, gw, s, a)
 	}
 	for _, r := range s.Refunds {
 		if r.Key == key {
-			return in.hintedRefund(ctx, stream, conn, gw, r)
+			return in.hintedRefund(ctx, stream, conn, gw, s, r)
 		}
 	}
 	return fmt.Errorf("%w: key %s", errUnmatched, key)
 }
 
-func (in *Inbound) hintedRefund(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, r *subscription.RefundRecord) error {
+// hintedRefundsOf looks up the refunds of a charge that nobody knows the end of, for a gateway that has no names for them.
+func (in *Inbound) hintedRefundsOf(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, a *subscription.Attempt) error {
+	var errs []error
+	for _, r := range s.Refunds {
+		if r.ChargeReference == a.Reference && (r.Status == subscription.RefundPending || r.Status == subscription.RefundUnknown) {
+			errs = append(errs, in.hintedRefund(ctx, stream, conn, gw, s, r))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (in *Inbound) hintedRefund(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, r *subscription.RefundRecord) error {
 	if r.Key == "" {
 		return nil // it was made at the gateway, and there is nothing more to be known of it
 	}
-	res, err := told(ctx, gw, conn, r.Key, r.RequestedAt)
+	res, err := told(ctx, refundFinder(gw, conn, refundOf(s, r)), r.Key, r.RequestedAt)
 	if err != nil {
 		return err
 	}
 	return in.reportRefund(ctx, stream, conn, r, uuid.Nil, res)
 }
 
-func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, a *subscription.Attempt) error {
-	res, err := told(ctx, gw, conn, a.Key, a.RequestedAt)
+func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, a *subscription.Attempt) error {
+	res, err := told(ctx, chargeFinder(gw, conn, s, a), a.Key, a.RequestedAt)
 	if err != nil {
 		return err
 	}
@@ -203,8 +223,8 @@ func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway
 }
 
 // told looks up what a message speaks of. A gateway may tell of a thing before its own look-ups find it.
-func told(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) (gateway.Result, error) {
-	res, found, err := gw.Lookup(ctx, conn, key, asked)
+func told(ctx context.Context, find finder, key string, asked time.Time) (gateway.Result, error) {
+	res, found, err := find(ctx, asked)
 	switch {
 	case err != nil:
 		return res, fmt.Errorf("look up %s: %w", key, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/gateway"
@@ -30,17 +31,19 @@ func (p *Process) method(ctx context.Context, e event.Recorded) error {
 	if conn.Blocked != "" {
 		return errHeld(conn, r.Key) // an account that is suspended refuses what is no fault of the method
 	}
-	res, err := p.sendUntilDecided(ctx, gw, conn, r.Key, e, func() gateway.Result {
-		return gw.Charge(ctx, conn, storing(s, r))
-	})
+	c := storing(s, r)
+	find := func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {
+		return gateway.FindCharge(ctx, gw, conn, c, sent)
+	}
+	res, err := p.sendUntilDecided(ctx, gw, conn, r.Key, e, find, func() gateway.Result { return gw.Charge(ctx, conn, c) })
 	if err != nil {
 		return err
 	}
-	name, c := p.methodCommand(r, res)
-	if c == nil {
+	name, cmd := p.methodCommand(r, res)
+	if cmd == nil {
 		return fmt.Errorf("method %s is not stored yet: %s", r.Key, res.Why)
 	}
-	_, err = p.do(ctx, e.Stream, fmt.Sprintf("method/%d/%s", r.Replacement, name), who(conn), e.ID, c)
+	_, err = p.do(ctx, e.Stream, fmt.Sprintf("method/%d/%s", r.Replacement, name), who(conn), e.ID, cmd)
 	if err = settled(err); err == nil {
 		p.sent.forget(r.Key)
 	}
@@ -63,7 +66,7 @@ func storing(s subscription.State, r *ledgerv1.PaymentMethodReplaced) gateway.Ch
 	return gateway.Charge{
 		Key: r.Key, Token: r.PaymentMethodToken, ReturnURL: returnURL(s.Started),
 		Amount:   &ledgerv1.Money{CurrencyCode: s.Terms().GetRegular().GetFull().GetCurrencyCode()},
-		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(),
+		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(), Buyer: s.Buyer,
 	}
 }
 

@@ -99,12 +99,18 @@ func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
 	c := gateway.Charge{
 		Key: a.Key, Amount: a.Amounts.GetFull(), Method: a.Method, ReturnURL: returnURL(s.Started),
 		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(),
-		PayNumber: a.Number, Attempt: a.Attempt,
+		PayNumber: a.Number, Attempt: a.Attempt, Buyer: s.Buyer, Once: isOnce(s),
 	}
 	if a.Method == nil {
 		c.Token = a.Token
 	}
 	return c
+}
+
+// isOnce reports whether a subscription is one payment and no more.
+func isOnce(s subscription.State) bool {
+	t := s.Terms()
+	return t.GetKind() == subscription.OneTime && t.GetInitial() == nil
 }
 
 func returnURL(st *ledgerv1.SubscriptionStarted) string {

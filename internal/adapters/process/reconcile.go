@@ -29,7 +29,13 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	if err != nil {
 		return err
 	}
-	res, found, err := gw.Lookup(ctx, conn, l.Key, asked(l))
+	var find finder
+	if l.Attempt != nil {
+		find = chargeFinder(gw, conn, s, l.Attempt)
+	} else {
+		find = refundFinder(gw, conn, refundOf(s, l.Refund))
+	}
+	res, found, err := find(ctx, asked(l))
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", l.Key, err)
 	}

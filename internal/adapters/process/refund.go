@@ -37,8 +37,9 @@ func (p *Process) refundRequested(ctx context.Context, e event.Recorded, req *le
 	if err != nil {
 		return fmt.Errorf("refund %s: %w", r.ID, err)
 	}
-	res, sentAt, err := p.send(ctx, gw, conn, r.Key, e, func() gateway.Result {
-		return gw.Refund(ctx, conn, gateway.Refund{Key: r.Key, ChargeReference: req.ChargeReference, Amount: req.Amounts.Full})
+	back := refundOf(s, r)
+	res, sentAt, err := p.send(ctx, gw, conn, r.Key, e, refundFinder(gw, conn, back), func() gateway.Result {
+		return gw.Refund(ctx, conn, back)
 	})
 	if err != nil {
 		return err
@@ -98,8 +99,9 @@ func (p *Process) returnDuplicate(ctx context.Context, e event.Recorded, d *ledg
 	if err != nil {
 		return fmt.Errorf("return %s: %w", d.RefundKey, err)
 	}
-	res, err := p.sendUntilDecided(ctx, gw, conn, d.RefundKey, e, func() gateway.Result {
-		return gw.Refund(ctx, conn, gateway.Refund{Key: d.RefundKey, ChargeReference: d.Reference, Amount: d.Amount})
+	back := gateway.Refund{Key: d.RefundKey, ChargeReference: d.Reference, Amount: d.Amount}
+	res, err := p.sendUntilDecided(ctx, gw, conn, d.RefundKey, e, refundFinder(gw, conn, back), func() gateway.Result {
+		return gw.Refund(ctx, conn, back)
 	})
 	if err != nil {
 		return err

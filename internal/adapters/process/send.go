@@ -43,13 +43,13 @@ func (s *sent) forget(key string) {
 // send makes the call that an intent asks for, or looks its key up where an earlier run may have made it. sentAt is
 // when it went out, at the latest. The error is that nothing was learned: the event is to be handled again.
 func (p *Process) send(
-	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, call func() gateway.Result,
+	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, find finder, call func() gateway.Result,
 ) (res gateway.Result, sentAt time.Time, err error) {
 	sentAt = p.Clock.Now()
 	if p.maySend(gw.Traits(), key, intent) {
 		res = call()
 	} else {
-		res = p.lookBeforeRepeating(ctx, gw, conn, key, intent.Metadata.RecordedAt.AsTime())
+		res = lookBeforeRepeating(ctx, find, intent.Metadata.RecordedAt.AsTime())
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -62,8 +62,8 @@ func (p *Process) send(
 
 // lookBeforeRepeating is what stands in for sending a key that may have been sent before, at `asked` or later. If the
 // gateway does not know it yet, that proves nothing: it is in doubt.
-func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, asked time.Time) gateway.Result {
-	res, found, err := gw.Lookup(ctx, conn, key, asked)
+func lookBeforeRepeating(ctx context.Context, find finder, asked time.Time) gateway.Result {
+	res, found, err := find(ctx, asked)
 	switch {
 	case err != nil:
 		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}
@@ -77,9 +77,9 @@ func (p *Process) lookBeforeRepeating(ctx context.Context, gw gateway.Gateway, c
 // repeated under one key until the gateway has decided. A key that is answered with its first answer would not do, for
 // that one may be that nothing is decided yet.
 func (p *Process) sendUntilDecided(
-	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, call func() gateway.Result,
+	ctx context.Context, gw gateway.Gateway, conn gateway.Connection, key string, intent event.Recorded, find finder, call func() gateway.Result,
 ) (gateway.Result, error) {
-	res, found, err := gw.Lookup(ctx, conn, key, intent.Metadata.RecordedAt.AsTime())
+	res, found, err := find(ctx, intent.Metadata.RecordedAt.AsTime())
 	if err != nil {
 		return res, fmt.Errorf("look up %s: %w", key, err)
 	}

@@ -56,8 +56,9 @@ type world struct {
 	gateway       *sandbox.Gateway
 	sandbox       *sandbox.Server
 	traffic       *traffic
-	down          bool   // the connection names an address where nobody listens
-	blocked       string // why nothing is charged through the connection
+	down          bool     // the connection names an address where nobody listens
+	blocked       string   // why nothing is charged through the connection
+	finder        *finding // what stands before the gateway, if anything does
 
 	timers   *projection.Follower
 	process  *process.Process
@@ -141,6 +142,9 @@ func (w *world) restart() {
 		Connect: func(_ context.Context, _, id string) (gateway.Connection, gateway.Gateway, error) {
 			c := w.connection()
 			c.ID = id
+			if w.finder != nil {
+				return c, w.finder, nil
+			}
 			return c, w.gateway, nil
 		},
 	})

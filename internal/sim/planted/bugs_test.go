@@ -55,7 +55,7 @@ var bugs = []bug{
 	{name: "a return is sent again without a look-up", edit: edit{processes + "send.go",
 		`		if !p.mayRepeat(gw.Traits(), key, intent) {`,
 		`		if false {`}, also: []edit{{processes + "send.go",
-		`	res, found, err := gw.Lookup(ctx, conn, key, intent.Metadata.RecordedAt.AsTime())
+		`	res, found, err := find(ctx, intent.Metadata.RecordedAt.AsTime())
 	if err != nil {
 		return res, fmt.Errorf("look up %s: %w", key, err)
 	}`,

@@ -1,0 +1,151 @@
+package process_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/gateway/sandbox"
+	"ledger.internal/ledger/internal/aggregate/subscription"
+)
+
+// finding is a sandbox to whose adapter a key does not say enough: it is a gateway.Finder and a gateway.Confirmer, and
+// remembers what it was asked.
+type finding struct {
+	*sandbox.Gateway
+	mu        sync.Mutex
+	keys      []string         // looked up by key alone
+	charges   []gateway.Charge // found as still wanted
+	refunds   []gateway.Refund
+	confirmed int
+}
+
+func (f *finding) Lookup(ctx context.Context, conn gateway.Connection, key string, sent time.Time) (gateway.Result, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keys = append(f.keys, key)
+	return f.Gateway.Lookup(ctx, conn, key, sent)
+}
+
+func (f *finding) FindCharge(ctx context.Context, conn gateway.Connection, c gateway.Charge, sent time.Time) (gateway.Result, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.charges = append(f.charges, c)
+	return f.Gateway.Lookup(ctx, conn, c.Key, sent)
+}
+
+func (f *finding) FindRefund(ctx context.Context, conn gateway.Connection, r gateway.Refund, sent time.Time) (gateway.Result, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refunds = append(f.refunds, r)
+	return f.Gateway.Lookup(ctx, conn, r.Key, sent)
+}
+
+// Read says nothing of whose a message is; Confirm does.
+func (f *finding) Read(conn gateway.Connection, body []byte) (gateway.Notice, error) {
+	n, err := f.Gateway.Read(conn, body)
+	return gateway.Notice{ID: n.ID, Kind: n.Kind, Reference: string(body)}, err
+}
+
+func (f *finding) Confirm(_ context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+	f.confirmed++
+	return f.Gateway.Read(conn, []byte(n.Reference))
+}
+
+func (f *finding) Verify(conn gateway.Connection, h http.Header, body []byte, now time.Time) (gateway.Notice, error) {
+	return f.Gateway.Verify(conn, h, body, now)
+}
+
+func newFindingWorld(t *testing.T) (*world, *finding) {
+	t.Helper()
+	w := newWorld(t, options{noKeys: true})
+	w.finder = &finding{Gateway: w.gateway}
+	return w, w.finder
+}
+
+// What is still wanted is found with all that was asked for; what is not, by its key alone, for the money is not to be
+// taken any more.
+func TestOnlyWhatIsWantedIsGoneOnWith(t *testing.T) {
+	t.Parallel()
+	t.Run("wanted", func(t *testing.T) {
+		t.Parallel()
+		w, f := newFindingWorld(t)
+		w.start("s", "tok_pending_ok")
+		w.run()
+		w.advance(time.Hour)
+		w.wantEvents("s", 3, "payment_succeeded")
+		if len(f.charges) == 0 || len(f.keys) != 0 {
+			t.Fatalf("found %+v, looked up %q", f.charges, f.keys)
+		}
+		if c := f.charges[0]; c.Amount.GetMinorUnits() != 100 || c.Buyer.GetEmail() != "ada@example.com" || c.Subscription != "s" || c.Once {
+			t.Errorf("found %+v, want the whole of what was asked for", c)
+		}
+	})
+	t.Run("through a blocked connection", func(t *testing.T) {
+		t.Parallel()
+		w, f := newFindingWorld(t)
+		w.start("s", "tok_pending_ok")
+		w.run()
+		w.blocked = "suspended"
+		w.advance(time.Hour)
+		if len(f.charges) != 0 || len(f.keys) == 0 {
+			t.Errorf("found %+v, looked up %q", f.charges, f.keys)
+		}
+	})
+	t.Run("cancelled", func(t *testing.T) {
+		t.Parallel()
+		w, f := newFindingWorld(t)
+		w.start("s", "tok_pending_ok")
+		w.run()
+		w.do("s", subscription.Cancel{Now: w.clock.Now(), Reason: ledgerv1.CancelReason_CANCEL_REASON_BUYER})
+		w.advance(time.Hour)
+		if len(f.charges) != 0 || len(f.keys) == 0 {
+			t.Errorf("found %+v, looked up %q", f.charges, f.keys)
+		}
+	})
+}
+
+// Where refunds have no names, each is told how many others there are like it.
+func TestRefundsAreCounted(t *testing.T) {
+	t.Parallel()
+	w, f := newFindingWorld(t)
+	w.start("s", "tok_refund_ok")
+	w.run()
+	order := w.state("s").LastOrder()
+	for _, r := range []struct {
+		id     string
+		amount int64
+	}{{"rf1", 20}, {"rf2", 30}, {"rf3", 20}} {
+		w.do("s", subscription.Refund{Now: w.clock.Now(), ID: r.id, OrderID: order, Amount: usd(r.amount)})
+		w.run()
+	}
+	w.do("s", subscription.Refund{Now: w.clock.Now(), ID: "rf4", OrderID: order, Amount: usd(20)})
+	w.restart() // what was asked for before a run began may have been sent by an earlier one
+	w.run()
+	i := slices.IndexFunc(f.refunds, func(r gateway.Refund) bool { return r.Others == 2 })
+	if i < 0 || f.refunds[i].Amount.GetMinorUnits() != 20 || f.refunds[i].ChargeReference == "" {
+		t.Errorf("found %+v, want the last one, besides two others of 0.20", f.refunds)
+	}
+	if len(f.keys) != 0 {
+		t.Errorf("looked up %q", f.keys)
+	}
+}
+
+func TestWhatAMessageSaysIsConfirmed(t *testing.T) {
+	t.Parallel()
+	w, f := newFindingWorld(t)
+	w.start("s", "tok_pending_ok")
+	w.run()
+	w.clock.Set(w.clock.Now().Add(5 * time.Minute))
+	w.ok(w.sandbox.Idle(t.Context()))
+	w.take(w.webhook("charge.updated"))
+	w.wantEvents("s", 3, "payment_succeeded")
+	if f.confirmed == 0 {
+		t.Error("nothing was confirmed")
+	}
+}
