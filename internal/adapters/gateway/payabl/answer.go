@@ -20,13 +20,13 @@ type answer struct {
 }
 
 // parseAnswer reads key=value pairs. An answer that broke off is still made of such pairs, and a number of it may have
-// lost its end: 2000 would be a decline called 20. So the status counts only if the next key follows it.
+// lost its end: 2000 would be a decline called 20. So the status counts only if something follows it.
 func parseAnswer(body []byte) (answer, error) {
 	v, err := parsePairs(body)
 	if err != nil {
 		return answer{}, err
 	}
-	if !v.Has("errormessage") {
+	if !strings.Contains("&"+string(body), "&status="+v.Get("status")+"&") {
 		return answer{}, errors.New("it has no status, or breaks off")
 	}
 	code, err := parseCode(v.Get("status"))

@@ -1,7 +1,9 @@
 package payabl
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -134,13 +136,21 @@ func TestReservationIsCaptured(t *testing.T) {
 	w.decide(t, r.NextAction.GetRedirectUrl(), true)
 	w.look(t, c.Key, gateway.Pending)
 	w.wantMoved(t, "the reservation", c.Key)
+	reserved, err := w.gateway.byID(t.Context(), w.conn, r.Reference)
+	if err != nil || reserved == nil {
+		t.Fatalf("the reservation: %+v, %v", reserved, err)
+	}
 	if got := w.find(t, c, gateway.Accepted); got.Reference != r.Reference || got.Amount.GetMinorUnits() != 4700 || got.Method != nil {
 		t.Errorf("got %+v, want the captured reservation, and no method", got)
 	}
 	w.find(t, c, gateway.Accepted)
 	w.look(t, c.Key, gateway.Accepted)
+	again := w.gateway.capture(t.Context(), w.conn, *reserved) // by somebody who looked before it was captured
+	if again.Class != gateway.Accepted || again.Reference != r.Reference || again.Amount.GetMinorUnits() != 4700 {
+		t.Errorf("captured again: got %+v, want the first capture", again)
+	}
 	w.wantMoved(t, "the capture", c.Key, 4700)
-	if v := w.gateway.Void(t.Context(), w.conn, r.Reference); v.Class != gateway.Rejected || w.server.Reversed(r.Reference) {
+	if v := w.gateway.Void(t.Context(), w.conn, r.Reference); v.Class != gateway.Rejected || v.Code != "captured" {
 		t.Errorf("got %+v, want no release of what is captured", v)
 	}
 }
@@ -230,6 +240,30 @@ func TestFirstPaymentIsMadeOnce(t *testing.T) {
 		w.find(t, c, gateway.Accepted)
 		w.wantMoved(t, "after eight", c.Key, 4700)
 	})
+	t.Run("while it is being made", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		c := firstPayment(4700)
+		r := w.charge(t, c, gateway.Pending)
+		w.decide(t, r.NextAction.GetRedirectUrl(), true)
+		w.server.Behave(r.Reference, payabltest.Behaviour{Fault: payabltest.Silence, Lost: true, Once: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var call sync.WaitGroup
+		call.Go(func() {
+			if r, found, err := w.gateway.FindCharge(ctx, w.conn, c, start); err == nil {
+				t.Errorf("got %+v, found %v, want an error", r, found)
+			}
+		})
+		for !w.server.Used(r.Reference) {
+			runtime.Gosched()
+		}
+		w.find(t, c, gateway.Pending)
+		cancel()
+		call.Wait()
+		w.find(t, c, gateway.Accepted)
+		w.wantMoved(t, "after both", c.Key, 4700)
+	})
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
@@ -293,8 +327,8 @@ func TestAgreementIsCancelledBeforeItIsCharged(t *testing.T) {
 	r := w.charge(t, c, gateway.Pending)
 	w.decide(t, r.NextAction.GetRedirectUrl(), true)
 	w.server.Cancel(r.Reference)
-	if got := w.find(t, c, gateway.Rejected); !got.AgreementLost {
-		t.Errorf("got %+v, want the agreement lost", got)
+	if got := w.find(t, c, gateway.Rejected); !got.AgreementLost || got.Code != "145005" || w.server.Used(r.Reference) {
+		t.Errorf("got %+v, want the agreement lost, and no payment tried", got)
 	}
 	w.wantMoved(t, "without an agreement", c.Key)
 }
@@ -432,9 +466,9 @@ func TestDisputes(t *testing.T) {
 	c.Token = w.server.Method(payabltest.Behaviour{}, false)
 	paid := w.charge(t, c, gateway.Accepted)
 	theirs := w.server.Method(payabltest.Behaviour{}, false)
-	w.wait(40 * 24 * time.Hour)
+	w.wait(54 * 24 * time.Hour) // a day that two ranges of dates have in common
 	w.server.AskAbout(paid.Reference, 4700)
-	w.wait(40 * 24 * time.Hour)
+	w.wait(26 * 24 * time.Hour)
 	w.server.ChargeBack(paid.Reference, 4000)
 	booked := w.clock.Now()
 	w.wait(time.Hour)
@@ -536,4 +570,24 @@ func TestBackOffice(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// A signature that payabl. does not accept says that the connection is wrong, and nothing about a payment.
+func TestWrongSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := firstPayment(4700)
+	c.Token = w.server.Method(payabltest.Behaviour{}, false)
+	w.conn.Secret = "other"
+	if r := w.charge(t, c, gateway.NotSent); !r.Config {
+		t.Errorf("got %+v, want that the connection be changed", r)
+	}
+	r := w.gateway.Refund(t.Context(), w.conn, gateway.Refund{Key: "r", ChargeReference: "1", Amount: usd(1)})
+	if r.Class != gateway.NotSent || !r.Config {
+		t.Errorf("refund: got %+v, want that the connection be changed", r)
+	}
+	if r, found, err := w.gateway.Lookup(t.Context(), w.conn, c.Key, start); err == nil {
+		t.Errorf("look-up: got %+v, found %v, want an error", r, found)
+	}
+	w.wantMoved(t, "unsigned", c.Key)
 }

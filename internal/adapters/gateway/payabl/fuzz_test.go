@@ -1,7 +1,6 @@
 package payabl
 
 import (
-	"bytes"
 	"errors"
 	"net/url"
 	"strconv"
@@ -71,10 +70,6 @@ func FuzzDiagnosis(f *testing.F) {
 			}
 			return
 		}
-		if bytes.Contains(body, []byte("<!DOCTYPE")) && !bytes.Contains(body, []byte("<![CDATA[")) && !bytes.Contains(body, []byte("<!--")) &&
-			!bytes.Contains(body, []byte("<?")) && !bytes.ContainsAny(body, `"'`) {
-			t.Fatalf("%q declares something", body)
-		}
 		for _, tx := range list {
 			if tx.id == "" || tx.id != strings.TrimSpace(tx.id) {
 				t.Fatalf("a transaction is called %q", tx.id)
@@ -108,9 +103,10 @@ func FuzzAnswer(f *testing.F) {
 		if a.redirect != "" && !strings.HasPrefix(strings.ToLower(a.redirect), "http") {
 			t.Fatalf("the buyer is sent to %q", a.redirect)
 		}
-		v, err := url.ParseQuery(string(body))
-		if err != nil || v.Get("status") != strconv.Itoa(a.code) {
-			t.Fatalf("%q is read as %+v", body, a)
+		for n := range min(len(body), 300) {
+			if b, err := parseAnswer(body[:n]); err == nil && b.code != a.code {
+				t.Fatalf("%q is read as %d, and its beginning %q as %d", body, a.code, body[:n], b.code)
+			}
 		}
 	})
 }

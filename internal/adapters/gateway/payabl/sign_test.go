@@ -80,6 +80,7 @@ func TestVerifyPublished(t *testing.T) {
 		{"another code", strings.Replace(body, "145006", "145005", 1), sent, ErrBadSignature},
 		{"a digit of the code is the time's", strings.NewReplacer("145006", "14500", "1680525177", "61680525177").Replace(body), sent, ErrBadSignature},
 		{"a letter of the type is the transaction's", strings.NewReplacer("105108236", "105108236o", "=order", "=rder").Replace(body), sent, ErrBadSignature},
+		{"a digit of the transaction is the type's", strings.NewReplacer("105108236", "10510823", "=order", "=6order").Replace(body), sent, ErrBadSignature},
 		{"the code twice", body + "&errorcode=0", sent, ErrBadSignature},
 		{"no pairs", "%zz", sent, ErrBadSignature},
 		{"as old as may be", body, sent.Add(tolerance), nil},
@@ -206,7 +207,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 		t.Errorf("got %+v, %v, want the whole answer", a, err)
 	}
 	for _, body := range []string{
-		"", "{}", "status=&errormessage=", "status=0", "status=00&errormessage=", "status=+0&errormessage=", "status=0&errormessage=&status=1",
+		"", "{}", "status=&errormessage=", "status=0", "errormessage=&status=0", "xstatus=0&status=20", "status=00&errormessage=", "status=+0&errormessage=", "status=0&errormessage=&status=1",
 		"transactionid=1&transid=2&status=0&errormessage=", "status=0;errormessage=", "status=%zz&errormessage=",
 	} {
 		if a, err := parseAnswer([]byte(body)); err == nil {

@@ -227,6 +227,13 @@ func (s *Server) Behave(method string, b Behaviour) {
 	s.find(method).behaviour = &b
 }
 
+// Used reports whether a method was charged, or whether that was tried.
+func (s *Server) Used(method string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(method).used > 0
+}
+
 // Decide ends what is pending of a transaction: its order, or its last refund.
 func (s *Server) Decide(id, kind string, code int) {
 	s.mu.Lock()
