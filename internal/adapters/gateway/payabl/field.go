@@ -19,8 +19,8 @@ var limits = map[string]int{
 	"url_return": 255, "url_success": 255, "url_failed": 255, "notification_url": 255,
 }
 
-// recurringNames is what the first and last names may have in a recurring call, by the strictest of the pages that
-// speak of it: https://docs.payabl.com/docs/parameters.
+// recurringNames is what the first and last names may have in a recurring call. The vendor's pages disagree: PayPal's says
+// 50, that of the web SDK (under https://docs.payabl.com/docs) 30, and the smaller one is safe with both.
 const recurringNames = 30
 
 func (p params) check(name string) error {
