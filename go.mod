@@ -91,6 +91,7 @@ require (
 	github.com/parquet-go/parquet-go v0.32.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/spf13/pflag v1.0.9
+	github.com/stripe/stripe-go/v85 v85.0.0
 	github.com/xuri/excelize/v2 v2.11.0
 	google.golang.org/protobuf v1.36.12
 )
