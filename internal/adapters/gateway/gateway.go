@@ -32,6 +32,14 @@ type Notifier interface {
 	Read(conn Connection, body []byte) (Notice, error)
 }
 
+// Completer is a Notifier whose webhooks name a payment by the gateway's reference alone. What Verify and Read answer is
+// then not whole: of a dispute or a refund the subscription and the charge's key may be missing.
+type Completer interface {
+	// Complete asks the gateway for what the notice lacks. Its kind becomes NoticeIgnored if it turns out to speak of
+	// nothing of ours. An error means that the gateway did not answer.
+	Complete(ctx context.Context, conn Connection, n Notice) (Notice, error)
+}
+
 // ErrUnreadable is how Verify and Read answer about a message that is authentic and that they cannot make out. It is kept
 // for a person to look at; sending it again would not help.
 var ErrUnreadable = errors.New("the webhook cannot be read")
@@ -190,6 +198,7 @@ const (
 	NoticeAgreement                    // the buyer ended the agreement
 	NoticePayment                      // the gateway took a payment by itself; Payment is set
 	NoticeRefundMade                   // somebody returned money at the gateway itself; Refund is set
+	NoticeDisconnected                 // the merchant took our access to the account away; it names no subscription
 )
 
 // Notice is what an authentic webhook says. Of what carries a key of ours, charges and refunds that we asked for, it

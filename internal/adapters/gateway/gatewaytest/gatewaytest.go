@@ -56,6 +56,9 @@ type World struct {
 	Now        func() time.Time
 	// Token is what to send so that the gateway follows the script; "" if it cannot be made to.
 	Token func(Script) string
+	// Method is a stored method for charges to servers that answer nonsense, where a token takes a request of its own
+	// before the one that moves money: what fails before that was not sent. A token is charged if it is empty.
+	Method string
 	// Charged and Refunded are the amounts that truly moved under a key.
 	Charged, Refunded func(t testing.TB, key string) []*ledgerv1.Money
 	// Decide is what the buyer does at a redirect; nil if the gateway knows none.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
@@ -108,11 +109,15 @@ func wantNoClaim(t *testing.T, w World, g gateway.Gateway, answer http.HandlerFu
 	defer srv.Close()
 	conn := w.Connection
 	conn.URL = srv.URL
+	c := payment("k", "tok")
+	if w.Method != "" {
+		c.Token, c.Method = "", &ledgerv1.PaymentMethod{Reference: w.Method}
+	}
 	calls := []struct {
 		name string
 		call func(context.Context) gateway.Result
 	}{
-		{"charge", func(ctx context.Context) gateway.Result { return g.Charge(ctx, conn, payment("k", "tok")) }},
+		{"charge", func(ctx context.Context) gateway.Result { return g.Charge(ctx, conn, c) }},
 		{"refund", func(ctx context.Context) gateway.Result {
 			return g.Refund(ctx, conn, gateway.Refund{Key: "r", ChargeReference: "ch", Amount: usd(1)})
 		}},
