@@ -1,0 +1,67 @@
+package stripe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"ledger.internal/ledger/internal/adapters/gateway"
+)
+
+// Complete implements gateway.Completer: of a refund or a dispute it reads the payment's metadata, of a detached method
+// its customer's.
+func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+	path := pathOf(n)
+	if path == "" {
+		return n, nil
+	}
+	body, err := g.get(ctx, conn, path, nil)
+	if errors.Is(err, errMissing) {
+		return gateway.Notice{ID: n.ID}, nil
+	}
+	if err != nil {
+		return gateway.Notice{}, fmt.Errorf("complete %s: %w", n.ID, err)
+	}
+	var o anything
+	if err := json.Unmarshal(body, &o); err != nil || o.ID == "" {
+		return gateway.Notice{}, fmt.Errorf("complete %s: the answer is unreadable", n.ID)
+	}
+	if o.Metadata[metaSubscription] == "" || o.Metadata[metaMerchant] != conn.Merchant {
+		return gateway.Notice{ID: n.ID}, nil
+	}
+	n.Subscription = o.Metadata[metaSubscription]
+	if n.Dispute != nil {
+		d := *n.Dispute
+		d.ChargeKey, n.Dispute = o.Metadata[metaKey], &d
+	}
+	if n.Refund != nil {
+		r := *n.Refund
+		r.ChargeKey, n.Refund = o.Metadata[metaKey], &r
+	}
+	return n, nil
+}
+
+// pathOf is where the rest of a notice is to be had; empty if it is whole.
+func pathOf(n gateway.Notice) string {
+	switch n.Kind {
+	case gateway.NoticeDispute:
+		return paidAt(n.Dispute.ChargeReference)
+	case gateway.NoticeRefund, gateway.NoticeRefundMade:
+		return paidAt(n.Refund.ChargeReference)
+	case gateway.NoticeAgreement:
+		customer, _ := splitReference(n.Method)
+		return "/v1/customers/" + url.PathEscape(customer)
+	}
+	return ""
+}
+
+// paidAt is where a payment is read. A charge carries its intent's metadata.
+// https://docs.stripe.com/api/payment_intents/create#create_payment_intent-metadata
+func paidAt(reference string) string {
+	if isCharge(reference) {
+		return "/v1/charges/" + url.PathEscape(reference)
+	}
+	return "/v1/payment_intents/" + url.PathEscape(reference)
+}

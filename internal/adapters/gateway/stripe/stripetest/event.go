@@ -1,0 +1,105 @@
+package stripetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Event is what a webhook's body tells. Nothing is sent by itself: who tests sends it never, twice, late or early.
+type Event struct {
+	Type string
+	Body []byte
+}
+
+func (s *Server) event(kind string, o object) { s.changed(kind, o, nil) }
+
+func (s *Server) changed(kind string, o, before object) {
+	data := object{"object": o}
+	if before != nil {
+		data["previous_attributes"] = before
+	}
+	e := object{
+		"id": s.id("evt"), "object": "event", "type": kind, "created": s.c.Now().Unix(), "livemode": s.c.Live,
+		"api_version": "2022-11-15", "data": data, // the endpoint's, which need not be the caller's
+	}
+	if s.c.Account != "" {
+		e["account"] = s.c.Account
+	}
+	body, err := json.MarshalIndent(e, "", "  ") // as Stripe sends them
+	if err != nil {
+		panic(err) // our own objects
+	}
+	s.events = append(s.events, Event{kind, body})
+	close(s.arrived)
+	s.arrived = make(chan struct{})
+}
+
+// Emit makes an event that no change has made.
+func (s *Server) Emit(kind string, o map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event(kind, o)
+}
+
+// Events are all events so far.
+func (s *Server) Events() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.events)
+}
+
+// Next waits for the event after the first n.
+func (s *Server) Next(ctx context.Context, n int) (Event, error) {
+	for {
+		s.mu.Lock()
+		if len(s.events) > n {
+			defer s.mu.Unlock()
+			return s.events[n], nil
+		}
+		arrived := s.arrived
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		case <-arrived:
+		}
+	}
+}
+
+// Sign is the header of a webhook sent at that time. With several secrets it holds a signature of each, as while an
+// endpoint's secret is exchanged. https://docs.stripe.com/webhooks#verify-manually
+func Sign(at time.Time, body []byte, secrets ...string) http.Header {
+	t := strconv.FormatInt(at.Unix(), 10)
+	value := "t=" + t
+	for _, secret := range secrets {
+		m := hmac.New(sha256.New, []byte(secret))
+		m.Write([]byte(t + "."))
+		m.Write(body)
+		value += ",v1=" + hex.EncodeToString(m.Sum(nil))
+	}
+	return http.Header{"Stripe-Signature": {value}}
+}
+
+// Deliver sends an event to url, signed at that time.
+func (s *Server) Deliver(ctx context.Context, url string, e Event, at time.Time) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(e.Body))
+	if err != nil {
+		return 0, err
+	}
+	req.Header = Sign(at, e.Body, s.c.WebhookSecret)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("deliver %s: %w", e.Type, err)
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
