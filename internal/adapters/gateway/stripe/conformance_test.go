@@ -99,11 +99,11 @@ func tokens() map[gatewaytest.Script]string {
 		gatewaytest.AgreementLost:    stripetest.Mandate,
 	}
 	t := map[gatewaytest.Script]string{
-		gatewaytest.OK:          "pm_card_visa",
-		gatewaytest.SoftDecline: "pm_card_visa_chargeDeclinedInsufficientFunds",
-		gatewaytest.HardDecline: "pm_card_visa_chargeDeclinedLostCard",
-		gatewaytest.BuyerAction: "pm_card_chargeDeclinedExpiredCard",
-		gatewaytest.StopOrder:   "pm_x_decline_revocation_of_all_authorizations",
+		gatewaytest.OK:                                  "pm_card_visa",
+		gatewaytest.SoftDecline:                         "pm_card_visa_chargeDeclinedInsufficientFunds",
+		gatewaytest.HardDecline:                         "pm_card_visa_chargeDeclinedLostCard",
+		gatewaytest.BuyerAction:                         "pm_card_chargeDeclinedExpiredCard",
+		gatewaytest.StopOrder:                           "pm_x_decline_revocation_of_all_authorizations",
 		gatewaytest.RefundOf(gatewaytest.RefundRefused): "pm_x_refund_" + string(stripetest.Refused),
 	}
 	for script, step := range spoiled {

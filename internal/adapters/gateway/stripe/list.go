@@ -30,11 +30,9 @@ type list[T any] struct {
 // listed are the ids of the objects at path that carry the key: those created soon after it was asked for, or, if there
 // are none, any later ones.
 func (g *Gateway) listed(ctx context.Context, conn gateway.Connection, path, key string, sent time.Time) iter.Seq2[string, error] {
-	from, until := sent.Add(-skew).Unix(), sent.Add(soon).Unix()
-	spans := []stripego.RangeQueryParams{{GreaterThanOrEqual: from, LesserThan: until}, {GreaterThanOrEqual: until}}
 	return func(yield func(string, error) bool) {
 		pages, found := 0, false
-		for _, span := range spans {
+		for _, span := range spansOf(sent) {
 			after := ""
 			for more := true; more; {
 				if pages++; pages > maxPages {
@@ -63,6 +61,12 @@ func (g *Gateway) listed(ctx context.Context, conn gateway.Connection, path, key
 			}
 		}
 	}
+}
+
+// spansOf are the spans of time that are looked through, one after the other.
+func spansOf(sent time.Time) []stripego.RangeQueryParams {
+	from, until := sent.Add(-skew).Unix(), sent.Add(soon).Unix()
+	return []stripego.RangeQueryParams{{GreaterThanOrEqual: from, LesserThan: until}, {GreaterThanOrEqual: until}}
 }
 
 // window is one page of what was created in a span of time.

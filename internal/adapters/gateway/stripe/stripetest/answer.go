@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,7 +31,6 @@ type apiError struct {
 type answer struct {
 	status     int
 	body       []byte
-	html       bool
 	replayed   bool
 	retryAfter int
 	step       Step // how it is told
@@ -70,10 +70,6 @@ func (a answer) spoiled(s Step) answer {
 		a = problem(http.StatusInternalServerError, apiError{Type: "api_error", Message: "An unknown error occurred."})
 	case InUse:
 		a = problem(http.StatusConflict, apiError{Type: "idempotency_error", Code: "idempotency_key_in_use", Message: "There is currently another in-progress request using this key."})
-	case Page:
-		a = answer{status: http.StatusOK, html: true, body: []byte("<!doctype html><title>Maintenance</title>")}
-	case Huge:
-		a.body = append(a.body, strings.Repeat(" ", 8<<20)...)
 	}
 	a.step = s
 	return a
@@ -81,7 +77,7 @@ func (a answer) spoiled(s Step) answer {
 
 // tell sends the answer in its way.
 func (s *Server) tell(w http.ResponseWriter, r *http.Request, a answer) {
-	body := a.body
+	body, kind := a.body, "application/json"
 	switch a.step {
 	case TimeoutCharged, TimeoutUncharged:
 		s.wait(r)
@@ -92,12 +88,13 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, a answer) {
 		body = body[:len(body)/2]
 	case Drip:
 		body = body[:1]
+	case Huge:
+		body = append(slices.Clip(body), strings.Repeat(" ", 8<<20)...)
+	case Page: // of something that stands before Stripe
+		a.status, kind, body = http.StatusOK, "text/html", []byte("<!doctype html><title>Maintenance</title>")
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	if a.html {
-		h.Set("Content-Type", "text/html")
-	}
+	h.Set("Content-Type", kind)
 	if a.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(a.retryAfter))
 	}
