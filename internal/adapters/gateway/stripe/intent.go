@@ -159,6 +159,9 @@ func (i *intent) accepted() gateway.Result {
 		}
 		return r
 	}
+	if i.Currency == "" {
+		return unknown("%s has succeeded without an amount", i.ID)
+	}
 	r.Amount = inMoney(i.Currency, i.AmountReceived)
 	if c := i.LatestCharge.Object; c != nil {
 		r.At = at(c.Created)
