@@ -126,8 +126,8 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoPlace, err)
 	}
-	if c, ok := gw.(gateway.Confirmer); ok {
-		if n, err = c.Confirm(ctx, conn, n); err != nil {
+	if c, ok := gw.(gateway.Completer); ok {
+		if n, err = c.Complete(ctx, conn, n); err != nil {
 			return err
 		}
 	}
