@@ -11,8 +11,8 @@ const (
 	// keyLifetime is less than the 24 hours after which Stripe may forget a key, by more than clocks differ.
 	// https://docs.stripe.com/api/idempotent_requests
 	keyLifetime = 23 * time.Hour
-	// horizon is how long a request that we gave up on may still be under way. Stripe ends its own after about a
-	// minute, and lists show at once what was written; the rest is for what lies in between.
+	// horizon is how long a request that we gave up on may still be under way. Nobody says for how long that can be;
+	// lists show at once what was executed (https://docs.stripe.com/search#data-freshness), so this is for the way only.
 	horizon = 10 * time.Minute
 	// timeout is for one request. A first payment takes two, and both have to fit into the 30 s of a call.
 	timeout = 20 * time.Second

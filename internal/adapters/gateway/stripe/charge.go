@@ -170,7 +170,7 @@ func redirects(returnURL string) *string {
 	return nil
 }
 
-// isConfirmation: https://docs.stripe.com/payments/payment-element/migration-ct
+// isConfirmation tells a ConfirmationToken from a PaymentMethod. https://docs.stripe.com/api/confirmation_tokens
 func isConfirmation(token string) bool { return strings.HasPrefix(token, "ctoken_") }
 
 // expandIntent are the objects that an answer is to hold whole: the method's digits, and the fee.

@@ -14,15 +14,16 @@ const (
 )
 
 // adviceCodes are Stripe's digest of what the issuer and the network advise.
-// https://docs.stripe.com/declines/codes, "Advice codes"
+// https://docs.stripe.com/declines#retrying-issuer-declines
 var adviceCodes = map[string]ledgerv1.DeclineCategory{
 	"try_again_later":   soft,
 	"confirm_card_data": buyer,
 	"do_not_try_again":  hard,
 }
 
-// networkAdvice are the merchant advice codes, two digits of Mastercard's that Stripe passes on.
-// https://developer.cybersource.com/docs/cybs/en-us/processor-info/merchant-advice-code, "Merchant advice codes"
+// networkAdvice are Mastercard's merchant advice codes, two digits that Stripe passes on.
+// https://developer.paypal.com/braintree/docs/reference/general/merchant-responses/merchant-advice-codes; 42 and 99 stand
+// in the lists of other acquirers.
 var networkAdvice = map[string]ledgerv1.DeclineCategory{
 	"01": buyer, // new account information available
 	"02": soft,  // try again later
@@ -42,10 +43,10 @@ var networkAdvice = map[string]ledgerv1.DeclineCategory{
 	"99": hard,  // do not try again
 }
 
-// visaNever are Visa's declines of category 1, after which no attempt is allowed.
-// https://support.peachpayments.com/support/solutions/articles/47001248617
+// visaNever are Visa's declines of category 1, "issuer will never approve", after which no attempt is allowed.
+// https://www.checkout.com/docs/developer-resources/codes/visa-response-codes
 var visaNever = map[string]bool{
-	"04": true, "07": true, "12": true, "15": true, "41": true, "43": true, "57": true, "62": true, "78": true, "93": true,
+	"04": true, "07": true, "12": true, "14": true, "15": true, "41": true, "43": true, "46": true, "57": true,
 	"R0": true, "R1": true, "R3": true,
 }
 

@@ -100,7 +100,7 @@ func listAs(ctx context.Context, conn gateway.Connection) stripego.ListParams {
 }
 
 // errMissing says that Stripe does not know an object.
-var errMissing = errors.New("Stripe does not know it")
+var errMissing = errors.New("not known to Stripe")
 
 // get reads one object.
 func (g *Gateway) get(ctx context.Context, conn gateway.Connection, path string, expand []*string) ([]byte, error) {

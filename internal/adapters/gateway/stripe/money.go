@@ -25,13 +25,13 @@ func inUnits(m *ledgerv1.Money) (int64, error) {
 		case d > 0:
 			n, d = n*10, d-1
 		case n%10 != 0:
-			return 0, fmt.Errorf("Stripe cannot write %s %s", money.Format(m), code)
+			return 0, fmt.Errorf("%s %s cannot be written in units of Stripe's", money.Format(m), code)
 		default:
 			n, d = n/10, d+1
 		}
 	}
 	if to := roundedTo[code]; to != 0 && n%to != 0 {
-		return 0, fmt.Errorf("Stripe takes only multiples of %d of its units of %s", to, code)
+		return 0, fmt.Errorf("%s %s is no multiple of %d of Stripe's units", money.Format(m), code, to)
 	}
 	return n, nil
 }
