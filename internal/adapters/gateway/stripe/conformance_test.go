@@ -1,6 +1,7 @@
 package stripe_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -70,7 +71,9 @@ func TestConformance(t *testing.T) {
 				}
 			},
 			Webhook: func(t testing.TB) (http.Header, []byte) {
-				e, err := w.server.Next(t.Context(), told)
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				e, err := w.server.Next(ctx, told)
 				if err != nil {
 					t.Fatal(err)
 				}

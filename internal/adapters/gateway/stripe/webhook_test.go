@@ -279,10 +279,10 @@ func TestComplete(t *testing.T) {
 func TestAWebhookBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(patience(t))
 	done := make(chan gateway.Result, 1)
 	go func() { done <- w.gateway.Charge(ctx, w.conn, first("k", "pm_x_timeout_charged")) }()
-	e, err := w.server.Next(t.Context(), 0)
+	e, err := w.server.Next(ctx, 0)
 	must(t, err)
 	n, err := w.gateway.Verify(w.conn, stripetest.Sign(start, e.Body, webhookSecret), e.Body, start)
 	must(t, err)
