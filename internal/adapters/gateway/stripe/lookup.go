@@ -26,9 +26,12 @@ const (
 	pageSize = 100
 )
 
-// Lookup implements gateway.Gateway.
+type lookFunc func(ctx context.Context, conn gateway.Connection, key string, sent time.Time) (r gateway.Result, found bool, err error)
+
+// Lookup implements gateway.Gateway. Intents come first, because most keys are theirs; setup intents last, because one
+// that was tried on Stripe's page is decided only when the page is closed, which its session says.
 func (g *Gateway) Lookup(ctx context.Context, conn gateway.Connection, key string, sent time.Time) (gateway.Result, bool, error) {
-	for _, look := range []func(context.Context, gateway.Connection, string, time.Time) (gateway.Result, bool, error){
+	for _, look := range []lookFunc{
 		g.lookupIntent("/v1/payment_intents"), g.lookupSession, g.lookupRefund, g.lookupIntent("/v1/setup_intents"),
 	} {
 		r, found, err := look(ctx, conn, key, sent)
@@ -42,7 +45,7 @@ func (g *Gateway) Lookup(ctx context.Context, conn gateway.Connection, key strin
 	return gateway.Result{}, false, nil
 }
 
-func (g *Gateway) lookupIntent(path string) func(context.Context, gateway.Connection, string, time.Time) (gateway.Result, bool, error) {
+func (g *Gateway) lookupIntent(path string) lookFunc {
 	return func(ctx context.Context, conn gateway.Connection, key string, sent time.Time) (gateway.Result, bool, error) {
 		var results []gateway.Result
 		for id, err := range g.listed(ctx, conn, path, key, sent) {
