@@ -32,23 +32,17 @@ type Notifier interface {
 	Read(conn Connection, body []byte) (Notice, error)
 }
 
-// Completer is a Notifier whose webhooks name a payment by the gateway's reference alone. What Verify and Read answer is
-// then not whole: of a dispute or a refund the subscription and the charge's key may be missing.
-type Completer interface {
-	// Complete asks the gateway for what the notice lacks. Its kind becomes NoticeIgnored if it turns out to speak of
-	// nothing of ours. An error means that the gateway did not answer.
-	Complete(ctx context.Context, conn Connection, n Notice) (Notice, error)
-}
-
 // ErrUnreadable is how Verify and Read answer about a message that is authentic and that they cannot make out. It is kept
 // for a person to look at; sending it again would not help.
 var ErrUnreadable = errors.New("the webhook cannot be read")
 
-// Confirmer is a Notifier whose webhooks say less than a Notice does, or more than their signatures cover. What Verify and
-// Read answer is then only as much as can be believed; Confirm asks the gateway for the rest, and is asked before anything
-// else is done with a notice. An error means that it was not answered, or that the gateway does not bear the message out.
-type Confirmer interface {
-	Confirm(ctx context.Context, conn Connection, n Notice) (Notice, error)
+// Completer is a Notifier whose webhooks say less than a Notice does, or more than their signatures cover. What Verify and
+// Read answer is then only as much as can be believed: the subscription and the charge's key may be missing.
+type Completer interface {
+	// Complete asks the gateway for the rest, and is asked before anything else is done with a notice. Its kind becomes
+	// NoticeIgnored if it turns out to speak of nothing of ours. An error means that the gateway did not answer, or does
+	// not bear the message out.
+	Complete(ctx context.Context, conn Connection, n Notice) (Notice, error)
 }
 
 // Finder is a Gateway to which a key alone does not say enough. Who still wants what was asked for looks it up here.
@@ -191,14 +185,14 @@ type NoticeKind int
 
 // The kinds of Notice.
 const (
-	NoticeIgnored    NoticeKind = iota // authentic, and nothing to us
-	NoticeCharge                       // look the charge's key up
-	NoticeRefund                       // look the refund's key up; if Key is a charge's, all its refunds that are open
-	NoticeDispute                      // Dispute is set
-	NoticeAgreement                    // the buyer ended the agreement
-	NoticePayment                      // the gateway took a payment by itself; Payment is set
-	NoticeRefundMade                   // somebody returned money at the gateway itself; Refund is set
-	NoticeDisconnected                 // the merchant took our access to the account away; it names no subscription
+	NoticeIgnored      NoticeKind = iota // authentic, and nothing to us
+	NoticeCharge                         // look the charge's key up
+	NoticeRefund                         // look the refund's key up; if Key is a charge's, all its refunds that are open
+	NoticeDispute                        // Dispute is set
+	NoticeAgreement                      // the buyer ended the agreement
+	NoticePayment                        // the gateway took a payment by itself; Payment is set
+	NoticeRefundMade                     // somebody returned money at the gateway itself; Refund is set
+	NoticeDisconnected                   // the merchant took our access to the account away; it names no subscription
 )
 
 // Notice is what an authentic webhook says. Of what carries a key of ours, charges and refunds that we asked for, it
@@ -209,7 +203,7 @@ type Notice struct {
 	Kind         NoticeKind
 	Subscription string // as the charge, or the stored method, named it
 	Key          string // of the charge or refund it speaks of; empty if that is not of our asking
-	Reference    string // what the gateway calls it, where a Confirmer has yet to learn the rest by it; else empty
+	Reference    string // what the gateway calls it, where a Completer has yet to learn the rest by it; else empty
 	Dispute      *Dispute
 	Payment      *ObservedPayment
 	Refund       *ObservedRefund

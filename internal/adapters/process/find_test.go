@@ -14,7 +14,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
-// finding is a sandbox to whose adapter a key does not say enough: it is a gateway.Finder and a gateway.Confirmer, and
+// finding is a sandbox to whose adapter a key does not say enough: it is a gateway.Finder and a gateway.Completer, and
 // remembers what it was asked.
 type finding struct {
 	*sandbox.Gateway
@@ -46,13 +46,13 @@ func (f *finding) FindRefund(ctx context.Context, conn gateway.Connection, r gat
 	return f.Gateway.Lookup(ctx, conn, r.Key, sent)
 }
 
-// Read says nothing of whose a message is; Confirm does.
+// Read says nothing of whose a message is; Complete does.
 func (f *finding) Read(conn gateway.Connection, body []byte) (gateway.Notice, error) {
 	n, err := f.Gateway.Read(conn, body)
 	return gateway.Notice{ID: n.ID, Kind: n.Kind, Reference: string(body)}, err
 }
 
-func (f *finding) Confirm(_ context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+func (f *finding) Complete(_ context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
 	f.confirmed++
 	return f.Gateway.Read(conn, []byte(n.Reference))
 }

@@ -298,11 +298,11 @@ func testSignatures(t *testing.T, w World) {
 // confirmed is a notice as the gateway bears it out.
 func (w World) confirmed(t *testing.T, n gateway.Notice) gateway.Notice {
 	t.Helper()
-	c, ok := w.Gateway.(gateway.Confirmer)
+	c, ok := w.Gateway.(gateway.Completer)
 	if !ok {
 		return n
 	}
-	n, err := c.Confirm(t.Context(), w.Connection, n)
+	n, err := c.Complete(t.Context(), w.Connection, n)
 	if err != nil {
 		t.Fatalf("confirm %s: %v", n.ID, err)
 	}

@@ -42,7 +42,7 @@ var (
 	_ gateway.Gateway   = (*Gateway)(nil)
 	_ gateway.Finder    = (*Gateway)(nil)
 	_ gateway.Notifier  = (*Gateway)(nil)
-	_ gateway.Confirmer = (*Gateway)(nil)
+	_ gateway.Completer = (*Gateway)(nil)
 )
 
 // New returns the adapter.

@@ -19,7 +19,7 @@
 // It knows no idempotency: a request sent twice is two payments, but for PayPal agreements, where it declines an order id
 // that it has seen. So every request carries an order id derived from our key, and whoever may have sent one asks first.
 // It keeps no key of ours with a refund: FindRefund counts those of the same amount. It answers no signature, and that of
-// a notification leaves out the order id and the amount: Confirm asks for both before anything is believed. It tells of no
+// a notification leaves out the order id and the amount: Complete asks for both before anything is believed. It tells of no
 // chargeback: Disputes lists them, and is to be asked every day.
 //
 // # A connection

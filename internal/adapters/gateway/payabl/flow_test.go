@@ -298,18 +298,18 @@ func TestAgreementIsCancelled(t *testing.T) {
 	}
 	want := told
 	want.Key, want.Subscription, want.Method, want.Code = c.Key, c.Subscription, paid.Method.Reference, "145005"
-	got, err := w.gateway.Confirm(t.Context(), w.conn, told)
+	got, err := w.gateway.Complete(t.Context(), w.conn, told)
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("confirmed: %v (-want +got):\n%s", err, d)
 	}
 
 	forged := told
 	forged.Reference = paid.Reference
-	if got, err := w.gateway.Confirm(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
+	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
 		t.Errorf("of a payment: got %+v, %v, want no confirmation", got, err)
 	}
 	forged.Reference = "1"
-	if got, err := w.gateway.Confirm(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
+	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
 		t.Errorf("of nothing: got %+v, %v, want no confirmation", got, err)
 	}
 
@@ -337,12 +337,12 @@ func TestConfirmIgnoresOtherShops(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	page := w.server.Method(payabltest.Behaviour{}, true)
-	got, err := w.gateway.Confirm(t.Context(), w.conn, gateway.Notice{ID: "1", Kind: gateway.NoticeCharge, Reference: page})
+	got, err := w.gateway.Complete(t.Context(), w.conn, gateway.Notice{ID: "1", Kind: gateway.NoticeCharge, Reference: page})
 	if err != nil || got.Kind != gateway.NoticeIgnored {
 		t.Errorf("a payment: got %+v, %v, want it ignored", got, err)
 	}
 	ended := w.server.Cancel(page)
-	got, err = w.gateway.Confirm(t.Context(), w.conn, gateway.Notice{ID: "2", Kind: gateway.NoticeAgreement, Reference: ended})
+	got, err = w.gateway.Complete(t.Context(), w.conn, gateway.Notice{ID: "2", Kind: gateway.NoticeAgreement, Reference: ended})
 	if err != nil || got.Kind != gateway.NoticeIgnored {
 		t.Errorf("an agreement: got %+v, %v, want it ignored", got, err)
 	}
@@ -396,7 +396,7 @@ func TestPendingRefunds(t *testing.T) {
 		w.server.Decide(paid.Reference, "refund", code)
 		told, err := w.gateway.Verify(w.conn, nil, <-w.got, w.clock.Now())
 		if err == nil {
-			told, err = w.gateway.Confirm(t.Context(), w.conn, told)
+			told, err = w.gateway.Complete(t.Context(), w.conn, told)
 		}
 		if err != nil || told.Kind != gateway.NoticeRefund || told.Key != c.Key || told.Subscription != c.Subscription {
 			t.Errorf("told %+v, %v, want refunds of %s", told, err, c.Key)

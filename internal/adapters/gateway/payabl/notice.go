@@ -20,7 +20,7 @@ const tolerance = 15 * time.Minute
 // agreementAge is how far back the consent of an agreement is looked for, once the buyer has ended it.
 const agreementAge = 5 * 365 * 24 * time.Hour
 
-// Why Verify refuses a notification, and Confirm one that was let in.
+// Why Verify refuses a notification, and Complete one that was let in.
 var (
 	ErrNoSecret     = errors.New("the connection has no webhook secret")
 	ErrBadSignature = errors.New("the notification's signature is missing or wrong")
@@ -95,9 +95,9 @@ func readNotice(v url.Values) (gateway.Notice, error) {
 	return n, nil
 }
 
-// Confirm implements gateway.Confirmer. What the notification says of the order is not signed, so it is asked for by the
+// Complete implements gateway.Completer. What the notification says of the order is not signed, so it is asked for by the
 // transaction.
-func (g *Gateway) Confirm(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
 	if n.Kind == gateway.NoticeIgnored {
 		return n, nil
 	}
