@@ -5,7 +5,9 @@ package gateway
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
+	"net/url"
 	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -76,6 +78,74 @@ type Connector interface {
 	Connect(ctx context.Context, conn Connection) error
 }
 
+// Prover is a Gateway whose connections begin with credentials of the account's own.
+type Prover interface {
+	// Prove tries a connection's credentials by a call that moves nothing, and tells whose they are. Credentials that the
+	// gateway does not accept are a *Refusal; any other error means that it was not answered.
+	Prove(ctx context.Context, conn Connection) (Account, error)
+}
+
+// Consenter is a Gateway that connects an account by its owner's consent, which he gives at the gateway (OAuth). Nobody
+// but the gateway sees a secret of his.
+type Consenter interface {
+	// ConsentURL is where he gives it. The gateway sends him to callback afterwards, with state.
+	ConsentURL(conn Connection, state, callback string) (string, error)
+	// Consented learns from what he came back with whose account it is. What he or the gateway refused is a *Refusal;
+	// any other error means that it was not answered. It may be called once for one query.
+	Consented(ctx context.Context, conn Connection, query url.Values) (Account, error)
+	// Withdraw gives the consent back. What is withdrawn already is no error.
+	Withdraw(ctx context.Context, conn Connection) error
+}
+
+// Account is a merchant's account as its gateway knows it.
+type Account struct {
+	ID, Name       string
+	PublishableKey string // of the account; empty if the gateway knows none
+	Live           bool   // money moves
+}
+
+// Refusal is why an account cannot be connected. Reason is one of the reasons below; Message says in a sentence what
+// helps.
+type Refusal struct{ Reason, Message string }
+
+func (r *Refusal) Error() string { return r.Message }
+
+// The reasons of a Refusal.
+const (
+	ConsentDenied      = "CONSENT_DENIED"           // the merchant said no
+	ConsentCodeInvalid = "CONSENT_CODE_INVALID"     // the code has expired, was used, or was made for somebody else
+	AccountIneligible  = "ACCOUNT_INELIGIBLE"       // another platform controls the account
+	ModeMismatch       = "CONNECTION_MODE_MISMATCH" // a test account for a live connection, or the other way round
+	CredentialsRefused = "CREDENTIALS_REFUSED"      // the gateway does not know them
+)
+
+// Router is a Notifier whose gateway sends what it tells of every account to one address.
+type Router interface {
+	// Route checks a raw webhook's signature as Verify does, and tells which account it is about.
+	Route(header http.Header, body []byte, now time.Time) (account string, live bool, err error)
+}
+
+// Lister is a Notifier whose gateway can be asked what has happened, so that a webhook that was lost is only late.
+type Lister interface {
+	// List yields what happened in from ≤ t < to, oldest first, as messages that Read reads. One that also came as a
+	// webhook has the same id. An error ends it; what was yielded before counts.
+	List(ctx context.Context, conn Connection, from, to time.Time) iter.Seq2[Message, error]
+}
+
+// Message is a message of a gateway, fetched and therefore authentic.
+type Message struct {
+	ID   string // unique in the connection for ever
+	Body []byte // as Read reads it
+	At   time.Time
+}
+
+// Abandoner is a Gateway at which a payment that waits for its buyer can be ended.
+type Abandoner interface {
+	// Abandon ends the payment c of a buyer who has turned back, if nothing was charged yet, and tells what became of it.
+	// found is false if the gateway does not know it.
+	Abandon(ctx context.Context, conn Connection, c Charge, sent time.Time) (r Result, found bool, err error)
+}
+
 // Traits are what a gateway promises.
 type Traits struct {
 	// KeyLifetime is how long the gateway answers a repeated key with the first answer; 0 if it never does, and
@@ -84,6 +154,8 @@ type Traits struct {
 	// Horizon is how long after sending a key can still turn up; an empty look-up after it is proof of absence.
 	// At least 10 minutes.
 	Horizon time.Duration
+	// ListEvery is how often a Lister is asked; 15 minutes if zero.
+	ListEvery time.Duration
 }
 
 // Connection is a merchant's account at a gateway, as an adapter needs it.
@@ -96,6 +168,7 @@ type Connection struct {
 	// Account is the gateway's own name of the account; Secret is what proves that we may use it, where each account has
 	// its own; Live is false for an account that moves no money.
 	Account, Secret string
+	PublishableKey  string // of an account whose gateway has such; not a secret
 	Live            bool
 	// NotifyURL is where the gateway sends its webhooks.
 	NotifyURL string
@@ -111,8 +184,8 @@ type Charge struct {
 	// One of the two; neither for a redirect.
 	Token  string                  // a one-time token, on the first payment
 	Method *ledgerv1.PaymentMethod // a stored method
-	// Where the gateway sends the buyer back to after a redirect.
-	ReturnURL              string
+	// Where the gateway sends the buyer back to after a redirect, and where to if he turned back; CancelURL may be empty.
+	ReturnURL, CancelURL   string
 	Merchant, Subscription string
 	PayNumber, Attempt     uint32
 	// Buyer is who pays, for gateways that want to know; nil if it is not told.
