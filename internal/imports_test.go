@@ -77,7 +77,7 @@ var layers = []layer{
 	{dir: "internal/adapters/...", may: []string{
 		"internal/projection/...", "internal/aggregate/...", api, "api/openapi",
 		"internal/adapters/gateway", "internal/adapters/bus", "internal/adapters/db", "internal/adapters/work",
-		"internal/adapters/clock", "internal/adapters/auth", "internal/adapters/keys",
+		"internal/adapters/clock", "internal/adapters/auth", "internal/adapters/keys", "internal/adapters/connect",
 	}},
 }
 

@@ -10,7 +10,7 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/bus"
-	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/rpc"
 	"ledger.internal/ledger/internal/adapters/work"
@@ -47,11 +47,10 @@ func (s *service) seed(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	connect := connection.Create{
-		Merchant: firstMerchant, ID: firstConnection, Gateway: connection.Sandbox, WebhookSecret: rand.Text(),
-	}
 	return s.persist(ctx, func(ctx context.Context) error {
-		_, err := s.connections.Do(ctx, connection.Stream(firstMerchant, firstConnection), request("connection"), connect)
+		_, err := s.connections.Create(ctx, request("connection"), connect.Account{
+			Merchant: firstMerchant, ID: firstConnection, Gateway: connection.Sandbox,
+		})
 		return err
 	})
 }
@@ -59,14 +58,7 @@ func (s *service) seed(ctx context.Context) error {
 // introduce tells the sandbox of the connection that seed made. It does so at every start: the first one may have
 // ended in between.
 func (s *service) introduce(ctx context.Context) error {
-	c, _, err := s.connections.Load(ctx, connection.Stream(firstMerchant, firstConnection))
-	if err != nil || !c.Exists() {
-		return err
-	}
-	if g, ok := s.gateways[c.Gateway].(gateway.Connector); ok {
-		return g.Connect(ctx, rpc.GatewayConnection(s.baseURL(), c))
-	}
-	return nil
+	return s.connections.Introduce(ctx, firstMerchant, firstConnection)
 }
 
 // baseURL is where gateways reach this service.
@@ -77,17 +69,21 @@ func (s *service) baseURL() string {
 	return "http://" + s.http.Addr().String()
 }
 
-// connect finds a connection and its adapter.
-func (s *service) connect(ctx context.Context, merchantID, id string) (gateway.Connection, gateway.Gateway, error) {
-	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, id))
+// knownConnections lists the connections that there are: all, or those to one account of a gateway. What was written
+// before is among them.
+func (s *service) knownConnections(ctx context.Context, gatewayName, account string) (all []connect.Ref, err error) {
+	head, err := s.log.Head(ctx)
 	if err != nil {
-		return gateway.Connection{}, nil, err
+		return nil, err
 	}
-	g, ok := s.gateways[c.Gateway]
-	if !c.Exists() || !ok {
-		return gateway.Connection{}, nil, fmt.Errorf("merchant %s has no connection %s that can be used", merchantID, id)
+	if err := s.waitFor(ctx, projection.Connections().Name, head); err != nil {
+		return nil, err
 	}
-	return rpc.GatewayConnection(s.baseURL(), c), g, nil
+	found, err := projection.FindConnections(ctx, s.work, gatewayName, account)
+	for _, c := range found {
+		all = append(all, connect.Ref{Merchant: c.Merchant, ID: c.ID})
+	}
+	return all, err
 }
 
 // circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
@@ -96,8 +92,8 @@ func (s *service) circumstances(ctx context.Context, merchantID, connectionID st
 	if err != nil {
 		return in, err
 	}
-	c, _, err := s.connections.Load(ctx, connection.Stream(merchantID, connectionID))
-	return subscription.Circumstances{Policies: m.Policies, Blocked: c.Blocked}, err
+	c, err := s.connections.Load(ctx, merchantID, connectionID)
+	return subscription.Circumstances{Policies: m.Policies, Blocked: c.Held() != ""}, err
 }
 
 // hurry has what the handlers have set aside of a merchant's subscriptions tried again now.
@@ -142,7 +138,7 @@ func (s *service) openRPC(context.Context) (err error) {
 		Subscriptions: s.subscriptions, Merchants: s.merchants, Connections: s.connections, Endpoints: s.endpoints,
 		Reservations: s.reservations, Circumstances: s.circumstances,
 		NextNumber: s.numbers.Next, CountEndpoints: s.countEndpoints,
-		Gateways: s.gateways, BaseURL: s.baseURL(), SaveWebhook: s.saveWebhook, DeliveryBody: s.deliveryBody,
+		SaveWebhook: s.saveWebhook, DeliveryBody: s.deliveryBody,
 		WaitFor: s.waitFor, Operator: operator{s}, Version: version(), Logger: s.logger, Reflection: !s.cfg.NoReflection,
 	}
 	if s.manual != nil {

@@ -16,6 +16,7 @@ import (
 
 	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/adapters/docs"
 	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
@@ -58,7 +59,7 @@ type service struct {
 
 	subscriptions *aggregate.Runner[subscription.State]
 	merchants     *aggregate.Runner[merchant.State]
-	connections   *aggregate.Runner[connection.State]
+	connections   *connect.Connections
 	endpoints     *aggregate.Runner[endpoint.State]
 	reservations  *aggregate.Runner[reservation.State]
 	deliveries    *aggregate.Runner[delivery.State]
@@ -248,7 +249,10 @@ func (s *service) openGateways(context.Context) (err error) {
 func (s *service) openAggregates(context.Context) error {
 	s.subscriptions = aggregate.NewRunner(s.log, subscription.Type())
 	s.merchants = aggregate.NewRunner(s.log, merchant.Type())
-	s.connections = aggregate.NewRunner(s.log, connection.Type())
+	s.connections = connect.New(connect.Config{
+		Runner: aggregate.NewRunner(s.log, connection.Type()), Gateways: s.gateways, Sealer: s.keys, BaseURL: s.baseURL(),
+		Known: s.knownConnections, Clock: s.clock, Logger: s.logger,
+	})
 	s.endpoints = aggregate.NewRunner(s.log, endpoint.Type())
 	s.reservations = aggregate.NewRunner(s.log, reservation.Type())
 	s.deliveries = aggregate.NewRunner(s.log, delivery.Type())
@@ -264,10 +268,10 @@ func (s *service) openFollowers(ctx context.Context) error {
 		return err
 	}
 	s.process = process.New(process.Config{
-		Subscriptions: s.subscriptions, Connect: s.connect, Circumstances: s.circumstances, Hurry: s.hurry,
+		Subscriptions: s.subscriptions, Connect: s.connections.Find, Circumstances: s.circumstances, Hurry: s.hurry,
 		Clock: s.clock, Logger: s.logger, Head: head,
 	})
-	s.wake = process.NewWake(s.process, s.work)
+	s.wake = process.NewWake(s.process, s.work, map[string]process.Waker{connection.Category: s.connections.Wake})
 	s.inbound = process.NewInbound(s.process, s.work)
 	s.sender = s.newSender()
 	for _, v := range projection.Views() {
@@ -352,6 +356,7 @@ func (s *service) watch(ctx context.Context) {
 func (s *service) public() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", s.rpc.Webhooks())
+	mux.Handle("/connect/", s.rpc.Consents())
 	mux.Handle("/", s.rpc.REST())
 	return mux, docs.Register(mux)
 }

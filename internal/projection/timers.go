@@ -10,13 +10,13 @@ import (
 //go:embed timers.sql
 var timersSchema string
 
-// Timers keeps when each subscription wants attention next. An event says so itself, whatever its kind: the last one
+// Timers keeps when each subscription and each connection wants attention next. An event says so itself, whatever its kind: the last one
 // of a stream is right.
 func Timers() Projection {
 	return Projection{
 		Name:       "timers",
-		Version:    1,
-		Categories: []string{subscriptions},
+		Version:    2,
+		Categories: []string{subscriptions, connections},
 		Schema:     timersSchema,
 		Tables:     []string{"timers"},
 		Apply:      applyTimer,

@@ -148,6 +148,8 @@ type Abandoner interface {
 
 // Traits are what a gateway promises.
 type Traits struct {
+	// Processor is the name under which notifications tell of the gateway; empty if each connection has its own.
+	Processor string
 	// KeyLifetime is how long the gateway answers a repeated key with the first answer; 0 if it never does, and
 	// then an attempt that may have been sent is looked up before it is repeated.
 	KeyLifetime time.Duration

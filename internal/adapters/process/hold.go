@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate/event"
@@ -15,7 +16,7 @@ const holdPause = time.Hour
 
 // errHeld is that an intent waits for its connection.
 func errHeld(conn gateway.Connection, key string) error {
-	return bus.RetryAfter(fmt.Errorf("%s waits: connection %s is blocked: %s", key, conn.ID, conn.Blocked), holdPause)
+	return bus.RetryAfter(fmt.Errorf("%s waits: nothing is charged through connection %s: %s", key, conn.ID, conn.Blocked), holdPause)
 }
 
 // held is what stands in for sending an intent through a blocked connection. Nothing goes out; what may have gone out
@@ -35,10 +36,16 @@ func (p *Process) held(ctx context.Context, gw gateway.Gateway, conn gateway.Con
 	return res, nil
 }
 
-// unblocked has what a block has held up tried again now rather than within the hour.
+// unblocked has what a connection has held up tried again now rather than within the hour.
 func (p *Process) unblocked(_ context.Context, e event.Recorded) error {
-	if u := e.GetConnectionUnblocked(); u != nil && p.Hurry != nil {
-		p.Hurry(u.MerchantId)
+	if p.Hurry == nil {
+		return nil
+	}
+	switch k := e.GetKind().(type) {
+	case *ledgerv1.Event_ConnectionUnblocked:
+		p.Hurry(k.ConnectionUnblocked.MerchantId)
+	case *ledgerv1.Event_ConnectionActivated:
+		p.Hurry(k.ConnectionActivated.MerchantId)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
@@ -30,16 +31,21 @@ type Timers interface {
 	MoveTimer(ctx context.Context, stream string, seen, to time.Time) error
 }
 
-// Wake wakes subscriptions when their time has come.
+// Waker wakes the aggregate of a stream, and tells when it wants that again; zero for never.
+type Waker func(ctx context.Context, stream string) (next time.Time, err error)
+
+// Wake wakes subscriptions, and what else has timers, when their time has come.
 type Wake struct {
 	*Process
 	timers Timers
+	others map[string]Waker
 	pace
 }
 
-// NewWake returns a Wake over timers. Nudge it when timers were written.
-func NewWake(p *Process, timers Timers) *Wake {
-	return &Wake{Process: p, timers: timers, pace: newPace()}
+// NewWake returns a Wake over timers. Nudge it when timers were written. others wake what is no subscription, by the
+// category of its streams.
+func NewWake(p *Process, timers Timers, others map[string]Waker) *Wake {
+	return &Wake{Process: p, timers: timers, others: others, pace: newPace()}
 }
 
 // Run wakes what is due, then waits for the next instant or for news, until ctx ends.
@@ -77,7 +83,11 @@ func (w *Wake) wakeDue(ctx context.Context) error {
 // wake wakes one subscription and moves its timer to what it wants next, so that it is not woken twice for one
 // instant. The error is that the timer still stands, and is due.
 func (w *Wake) wake(ctx context.Context, t work.Timer) error {
-	next, err := w.wakeOne(ctx, t.Stream)
+	wakeOne := w.wakeOne
+	if other, ok := w.others[event.Category(t.Stream)]; ok {
+		wakeOne = other
+	}
+	next, err := wakeOne(ctx, t.Stream)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -2,13 +2,14 @@ package rpc
 
 import (
 	"context"
-	"crypto/rand"
-	"log/slog"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
-	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/connection"
+	"ledger.internal/ledger/internal/projection"
 )
 
 // connections is ledgerv1.ConnectionService.
@@ -17,70 +18,48 @@ type connections struct {
 	*Server
 }
 
-// CreateConnection implements ledgerv1.ConnectionServiceServer. The connection is written down before the gateway is
-// told of it; a gateway that did not hear is told again by the same request sent again.
+// CreateConnection implements ledgerv1.ConnectionServiceServer.
 func (s *connections) CreateConnection(ctx context.Context, r *ledgerv1.CreateConnectionRequest) (*ledgerv1.ConnectionResponse, error) {
 	if err := s.merchantExists(ctx, r.GetMerchantId()); err != nil {
 		return nil, err
 	}
-	gw, ok := s.Gateways[r.GetGateway()]
-	if !ok {
-		return nil, aggregate.InvalidField("gateway", "GATEWAY_UNKNOWN", "there is no such gateway")
+	a := connect.Account{
+		Merchant: r.GetMerchantId(), ID: givenOr(r.GetConnectionId(), "con", r.GetMerchantId(), r.GetRequestId()),
+		Gateway: r.GetGateway(), Processor: r.GetProcessor(), Mode: r.GetMode(), URL: r.GetUrl(),
+		Account: r.GetAccount(), PublishableKey: r.GetPublishableKey(), Secret: r.GetSecret(), WebhookSecret: r.GetWebhookSecret(),
 	}
-	id := givenOr(r.GetConnectionId(), "con", r.GetMerchantId(), r.GetRequestId())
-	res, err := s.Connections.Do(ctx, connection.Stream(r.GetMerchantId(), id), request(r, s.Clock.Now()), connection.Create{
-		Merchant: r.GetMerchantId(), ID: id,
-		Gateway: r.GetGateway(), Processor: r.GetProcessor(), URL: r.GetUrl(),
-		WebhookSecret: givenSecret(r.GetWebhookSecret()),
+	if r.GetUpdateBy() != nil {
+		a.UpdateBy = r.GetUpdateBy().AsTime()
+	}
+	return s.answer(s.Connections.Create(ctx, request(r, s.Clock.Now()), a))
+}
+
+// RequestConsent implements ledgerv1.ConnectionServiceServer.
+func (s *connections) RequestConsent(ctx context.Context, r *ledgerv1.RequestConsentRequest) (*ledgerv1.RequestConsentResponse, error) {
+	if err := s.merchantExists(ctx, r.GetMerchantId()); err != nil {
+		return nil, err
+	}
+	res, url, err := s.Connections.RequestConsent(ctx, request(r, s.Clock.Now()), connect.Consent{
+		Merchant: r.GetMerchantId(), ID: givenOr(r.GetConnectionId(), "con", r.GetMerchantId(), r.GetRequestId()),
+		Gateway: r.GetGateway(), Mode: r.GetMode(), ReturnURL: r.GetReturnUrl(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.connect(ctx, gw, s.gatewayConnection(res.State)); err != nil {
-		return nil, err
-	}
-	return answerConnection(res), nil
+	return &ledgerv1.RequestConsentResponse{
+		Connection: viewConnection(res.State), ConsentUrl: url, ExpiresAt: timestamppb.New(res.State.Consent.ExpiresAt),
+		Position: res.Position().String(), Replayed: res.Replayed,
+	}, nil
 }
 
-func answerConnection(res aggregate.Result[connection.State]) *ledgerv1.ConnectionResponse {
-	return &ledgerv1.ConnectionResponse{
-		Connection: viewConnection(res.State), Position: res.Position().String(), Replayed: res.Replayed,
-	}
+// ReplaceCredentials implements ledgerv1.ConnectionServiceServer.
+func (s *connections) ReplaceCredentials(ctx context.Context, r *ledgerv1.ReplaceCredentialsRequest) (*ledgerv1.ConnectionResponse, error) {
+	return s.answer(s.Connections.ReplaceCredentials(ctx, request(r, s.Clock.Now()), r.GetMerchantId(), r.GetConnectionId(), r.GetSecret(), r.GetWebhookSecret()))
 }
 
-// givenSecret is the secret that the caller chose, or else a random one. A request that is repeated meets the one
-// that was stored, so it need not come out the same twice.
-func givenSecret(given string) string {
-	if given != "" {
-		return given
-	}
-	return rand.Text()
-}
-
-// connect tells a gateway of a connection, if it wants to be told.
-func (s *connections) connect(ctx context.Context, gw gateway.Gateway, c gateway.Connection) error {
-	connector, ok := gw.(gateway.Connector)
-	if !ok {
-		return nil
-	}
-	if err := connector.Connect(ctx, c); err != nil {
-		s.Logger.WarnContext(ctx, "gateway not told of a connection", slog.String("connection", c.Merchant+"."+c.ID), slog.Any("error", err))
-		return &aggregate.Error{Kind: aggregate.Unavailable, Reason: "GATEWAY_UNREACHABLE",
-			Message: "the connection is kept, but its gateway could not be told; repeat the request with the same request id"}
-	}
-	return nil
-}
-
-func (c *Config) gatewayConnection(s connection.State) gateway.Connection {
-	return GatewayConnection(c.BaseURL, s)
-}
-
-// GatewayConnection is a connection as its adapter needs it. baseURL is where gateways reach this service.
-func GatewayConnection(baseURL string, s connection.State) gateway.Connection {
-	return gateway.Connection{
-		Merchant: s.Merchant, ID: s.ID, Gateway: s.Gateway, Processor: s.Processor, URL: s.URL, WebhookSecret: s.WebhookSecret,
-		NotifyURL: baseURL + webhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.BlockedReason,
-	}
+// DisconnectConnection implements ledgerv1.ConnectionServiceServer.
+func (s *connections) DisconnectConnection(ctx context.Context, r *ledgerv1.DisconnectConnectionRequest) (*ledgerv1.ConnectionResponse, error) {
+	return s.answer(s.Connections.Disconnect(ctx, request(r, s.Clock.Now()), r.GetMerchantId(), r.GetConnectionId(), r.GetReason()))
 }
 
 // BlockConnection implements ledgerv1.ConnectionServiceServer.
@@ -96,29 +75,93 @@ func (s *connections) UnblockConnection(ctx context.Context, r *ledgerv1.Unblock
 }
 
 func (s *connections) change(ctx context.Context, merchantID, id string, q aggregate.Request, c aggregate.Command[connection.State]) (*ledgerv1.ConnectionResponse, error) {
-	res, err := s.Connections.Do(ctx, connection.Stream(merchantID, id), q, c)
+	return s.answer(s.Connections.Runner.Do(ctx, connection.Stream(merchantID, id), q, c))
+}
+
+func (s *connections) answer(res connect.Result, err error) (*ledgerv1.ConnectionResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answerConnection(res), nil
+	return &ledgerv1.ConnectionResponse{
+		Connection: viewConnection(res.State), Position: res.Position().String(), Replayed: res.Replayed,
+	}, nil
 }
 
 // GetConnection implements ledgerv1.ConnectionServiceServer.
 func (s *connections) GetConnection(ctx context.Context, r *ledgerv1.GetConnectionRequest) (*ledgerv1.Connection, error) {
-	c, _, err := s.Connections.Load(ctx, connection.Stream(r.GetMerchantId(), r.GetConnectionId()))
+	c, err := s.Connections.Load(ctx, r.GetMerchantId(), r.GetConnectionId())
 	if err != nil {
 		return nil, err
 	}
 	if !c.Exists() {
 		return nil, aggregate.ErrNotFound("connection", r.GetConnectionId())
 	}
-	return viewConnection(c), nil
+	return s.show(ctx, c)
 }
 
-// viewConnection shows a connection without its secret.
-func viewConnection(s connection.State) *ledgerv1.Connection {
-	return &ledgerv1.Connection{
-		MerchantId: s.Merchant, ConnectionId: s.ID, Gateway: s.Gateway, Processor: s.Processor, Mode: s.Mode, Url: s.URL,
-		WebhookPath: webhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.Blocked, BlockedReason: s.BlockedReason,
+// ListConnections implements ledgerv1.ConnectionServiceServer.
+func (s *connections) ListConnections(ctx context.Context, r *ledgerv1.ListConnectionsRequest) (*ledgerv1.ListConnectionsResponse, error) {
+	if err := s.reach(ctx, projection.Connections().Name, r.GetMinPosition()); err != nil {
+		return nil, err
 	}
+	found, next, err := projection.ListConnections(ctx, s.Work, projection.ConnectionFilter{
+		MerchantID: r.GetMerchantId(), Gateway: r.GetGateway(), States: r.GetStates(),
+	}, projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()})
+	if err != nil {
+		return nil, err
+	}
+	return s.list(ctx, found, next)
+}
+
+// ListOverdueConnections implements ledgerv1.ConnectionServiceServer.
+func (s *connections) ListOverdueConnections(ctx context.Context, r *ledgerv1.ListOverdueConnectionsRequest) (*ledgerv1.ListConnectionsResponse, error) {
+	found, next, err := projection.ListOverdueConnections(ctx, s.Work, projection.Page{Size: r.GetPageSize(), Token: r.GetPageToken()})
+	if err != nil {
+		return nil, err
+	}
+	return s.list(ctx, found, next)
+}
+
+func (s *connections) list(ctx context.Context, refs []projection.ConnectionRef, next string) (*ledgerv1.ListConnectionsResponse, error) {
+	answer := &ledgerv1.ListConnectionsResponse{NextPageToken: next}
+	for _, ref := range refs {
+		c, err := s.Connections.Load(ctx, ref.Merchant, ref.ID)
+		if err != nil {
+			return nil, err
+		}
+		shown, err := s.show(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		answer.Connections = append(answer.Connections, shown)
+	}
+	return answer, nil
+}
+
+// show is a connection with what it holds up.
+func (s *connections) show(ctx context.Context, c connection.State) (*ledgerv1.Connection, error) {
+	shown := viewConnection(c)
+	if c.Held() == "" {
+		return shown, nil
+	}
+	var err error
+	shown.HeldPayments, err = projection.CountHeld(ctx, s.Views, c.Merchant, c.ID, s.Clock.Now())
+	return shown, err
+}
+
+// viewConnection shows a connection without its secrets.
+func viewConnection(s connection.State) *ledgerv1.Connection {
+	shown := &ledgerv1.Connection{
+		MerchantId: s.Merchant, ConnectionId: s.ID, Gateway: s.Gateway, Processor: s.Processor, Mode: s.Mode, Url: s.URL,
+		WebhookPath: connect.WebhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.Blocked, BlockedReason: s.BlockedReason,
+		State: s.Status, Account: s.Account, AccountName: s.AccountName, PublishableKey: s.PublishableKey,
+		DisconnectedReason: s.DisconnectedReason,
+	}
+	if !s.UpdateBy.IsZero() {
+		shown.UpdateBy = timestamppb.New(s.UpdateBy)
+	}
+	if r := s.Refusal; r != nil {
+		shown.Refusal = &ledgerv1.ConnectionRefusal{Reason: r.Reason, Message: r.Message, Account: r.Account, AccountName: r.AccountName}
+	}
+	return shown
 }

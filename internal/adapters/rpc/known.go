@@ -34,7 +34,7 @@ func (k *knownAccounts) find(ctx context.Context, c *Config, merchantID, id stri
 	if ok {
 		return a, true, nil
 	}
-	s, _, err := c.Connections.Load(ctx, stream)
+	s, err := c.Connections.Load(ctx, merchantID, id)
 	if err != nil || !s.Exists() {
 		return account{}, false, err
 	}

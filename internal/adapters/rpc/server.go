@@ -21,10 +21,9 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/clock"
-	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate"
-	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/endpoint"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
@@ -42,7 +41,7 @@ type Config struct {
 
 	Subscriptions *aggregate.Runner[subscription.State]
 	Merchants     *aggregate.Runner[merchant.State]
-	Connections   *aggregate.Runner[connection.State]
+	Connections   *connect.Connections
 	Endpoints     *aggregate.Runner[endpoint.State]
 	Reservations  *aggregate.Runner[reservation.State]
 	// Circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
@@ -55,10 +54,6 @@ type Config struct {
 	// DeliveryBody is the body of a notification, with the endpoint's secret key left out.
 	DeliveryBody func(ctx context.Context, d *ledgerv1.Delivery) (string, error)
 
-	// Gateways by the names that connections use.
-	Gateways map[string]gateway.Gateway
-	// BaseURL is where gateways reach this service, without a slash at its end: "http://127.0.0.1:8080".
-	BaseURL string
 	// SaveWebhook keeps an authentic webhook durably before it is acknowledged. work.ErrWebhookDiffers means that
 	// it is kept already, with another body.
 	SaveWebhook func(ctx context.Context, w work.Webhook) (id int64, fresh bool, err error)
@@ -198,6 +193,9 @@ func (s *Server) REST() http.Handler { return s.rest }
 
 // Webhooks answers everything under /webhooks/.
 func (s *Server) Webhooks() http.Handler { return s.webhooks }
+
+// Consents takes merchants who come back from a gateway with their consent, at everything under /connect/.
+func (s *Server) Consents() http.Handler { return &consents{&s.Config} }
 
 // HTTPServer is an http.Server with limits for callers that send slowly or never; h is served by it.
 func HTTPServer(h http.Handler) *http.Server {

@@ -8,7 +8,6 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
-	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/merchant"
 	"ledger.internal/ledger/internal/aggregate/reservation"
@@ -226,7 +225,7 @@ func (s *subscriptions) chargeable(ctx context.Context, field, merchantID, conne
 	if err != nil {
 		return a, err
 	}
-	if ok && s.Gateways[a.Gateway] != nil {
+	if ok && s.Connections.Gateways[a.Gateway] != nil {
 		return a, nil
 	}
 	if err := s.merchantExists(ctx, merchantID); err != nil {
@@ -235,13 +234,19 @@ func (s *subscriptions) chargeable(ctx context.Context, field, merchantID, conne
 	return a, aggregate.Refuse("GATEWAY_UNKNOWN", "there is no connection %s to a gateway of this service", connectionID)
 }
 
-// open refuses to begin anything through a blocked connection: a buyer at the till does not wait until it is open again.
+// open refuses to begin anything through a connection that holds what is due: a buyer at the till does not wait until it
+// is open again.
 func (s *subscriptions) open(ctx context.Context, merchantID, id string) error {
-	c, _, err := s.Connections.Load(ctx, connection.Stream(merchantID, id))
-	if err == nil && c.Blocked {
-		err = aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", id)
+	c, err := s.Connections.Load(ctx, merchantID, id)
+	switch {
+	case err != nil:
+		return err
+	case c.Blocked:
+		return aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", id)
+	case c.Held() != "":
+		return aggregate.Refuse("CONNECTION_NOT_ACTIVE", "nothing can be charged through connection %s now: %s", id, c.Held())
 	}
-	return err
+	return nil
 }
 
 func (s *Server) merchantExists(ctx context.Context, id string) error {

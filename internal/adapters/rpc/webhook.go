@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,21 +15,16 @@ import (
 
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/work"
-	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/text"
 )
 
 // maxWebhook is the size of the largest webhook.
 const maxWebhook = 1 << 20
 
-// webhooks takes the gateways' messages at /webhooks/<gateway>/<merchant>/<connection>. A message is kept before it
-// is acknowledged; what it means is found out afterwards, by others.
+// webhooks takes the gateways' messages: at /webhooks/<gateway>/<merchant>/<connection> those of one account, and at
+// /webhooks/<gateway> those of a gateway that tells of all accounts at one address. A message is kept before it is
+// acknowledged; what it means is found out afterwards, by others.
 type webhooks struct{ *Config }
-
-// webhookPath is where a connection's gateway sends its messages.
-func webhookPath(gatewayName, merchantID, connectionID string) string {
-	return "/webhooks/" + gatewayName + "/" + merchantID + "/" + connectionID
-}
 
 // ServeHTTP implements http.Handler. Its answers say as little as a sender needs: a status.
 func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +33,8 @@ func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *webhooks) receive(w http.ResponseWriter, r *http.Request) (status int) {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, "/webhooks/"), "/")
-	if len(parts) != 3 || !text.ValidID(parts[1]) || !text.ValidID(parts[2]) {
+	ofOne := len(parts) == 3 && text.ValidID(parts[1]) && text.ValidID(parts[2])
+	if !ofOne && len(parts) != 1 {
 		return http.StatusNotFound
 	}
 	if r.Method != http.MethodPost {
@@ -51,44 +49,107 @@ func (h *webhooks) receive(w http.ResponseWriter, r *http.Request) (status int) 
 	case err != nil:
 		return http.StatusBadRequest
 	}
-	msg := work.Webhook{Gateway: parts[0], Merchant: parts[1], Connection: parts[2], Header: r.Header.Clone(), Body: body, ReceivedAt: h.Clock.Now()}
-	return h.keep(w, r, msg)
+	msg := work.Webhook{Gateway: parts[0], Header: r.Header.Clone(), Body: body, ReceivedAt: h.Clock.Now()}
+	if ofOne {
+		msg.Merchant, msg.Connection = parts[1], parts[2]
+		err = h.keep(r.Context(), msg)
+	} else {
+		err = h.route(r.Context(), msg)
+	}
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, errNoReceiver):
+		return http.StatusNotFound
+	case errors.Is(err, errForged):
+		h.Logger.WarnContext(r.Context(), "webhook refused", slog.String("path", r.URL.Path), slog.Any("error", err))
+		return http.StatusUnauthorized
+	}
+	return h.notKept(w, r, err)
 }
 
-// keep verifies a message and stores it.
-func (h *webhooks) keep(w http.ResponseWriter, r *http.Request, msg work.Webhook) (status int) {
-	ctx := r.Context()
-	state, _, err := h.Connections.Load(ctx, connection.Stream(msg.Merchant, msg.Connection))
-	if err != nil {
-		return h.notKept(w, r, err)
+var (
+	// errNoReceiver says that nobody here gets messages at an address.
+	errNoReceiver = errors.New("nobody gets webhooks here")
+	// errForged says that a message is not from the gateway.
+	errForged = errors.New("it is not from the gateway")
+)
+
+// route keeps a message for every connection to the account that it is about. One about no account of ours is kept for
+// nobody, so that somebody may find out why it came.
+func (h *webhooks) route(ctx context.Context, msg work.Webhook) error {
+	router, ok := h.Connections.Gateways[msg.Gateway].(gateway.Router)
+	if !ok {
+		return errNoReceiver
 	}
-	notifier, ok := h.Gateways[msg.Gateway].(gateway.Notifier)
-	conn := h.gatewayConnection(state)
-	if !ok || !state.Exists() || conn.Gateway != msg.Gateway {
-		return http.StatusNotFound
+	account, live, err := router.Route(msg.Header, msg.Body, msg.ReceivedAt)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errForged, err)
+	}
+	all, err := h.Connections.Known(ctx, msg.Gateway, account)
+	if err != nil {
+		return err
+	}
+	kept := false
+	for _, ref := range all {
+		c, err := h.Connections.Load(ctx, ref.Merchant, ref.ID)
+		if err != nil {
+			return err
+		}
+		if c.Live() != live {
+			continue
+		}
+		msg.Merchant, msg.Connection = ref.Merchant, ref.ID
+		if err := h.keep(ctx, msg); err != nil {
+			return err
+		}
+		kept = true
+	}
+	if kept {
+		return nil
+	}
+	msg.Merchant, msg.Connection, msg.MessageID = "", "", "unrouted/"+digest(msg.Body)
+	return h.save(ctx, msg)
+}
+
+// keep verifies a message of a connection and stores it.
+func (h *webhooks) keep(ctx context.Context, msg work.Webhook) error {
+	state, err := h.Connections.Load(ctx, msg.Merchant, msg.Connection)
+	if err != nil {
+		return err
+	}
+	notifier, ok := h.Connections.Gateways[msg.Gateway].(gateway.Notifier)
+	if !ok || !state.Exists() || state.Gateway != msg.Gateway {
+		return errNoReceiver
+	}
+	conn, err := h.Connections.Opened(state)
+	if err != nil {
+		return err
 	}
 	notice, err := notifier.Verify(conn, msg.Header, msg.Body, msg.ReceivedAt)
 	switch {
 	case errors.Is(err, gateway.ErrUnreadable):
 		notice.ID = "unreadable/" + digest(msg.Body)
 	case err != nil:
-		h.Logger.WarnContext(ctx, "webhook refused", slog.String("connection", msg.Merchant+"."+msg.Connection), slog.Any("error", err))
-		return http.StatusUnauthorized
+		return fmt.Errorf("%w: connection %s.%s: %w", errForged, msg.Merchant, msg.Connection, err)
 	}
 	msg.MessageID = messageID(notice.ID, msg.Body)
+	return h.save(ctx, msg)
+}
+
+// save stores an authentic message, without what is not ours to keep.
+func (h *webhooks) save(ctx context.Context, msg work.Webhook) error {
 	msg.Body = h.maskPAN(msg)
+	msg.Header = msg.Header.Clone()
 	for _, name := range []string{"Authorization", "Cookie"} {
 		msg.Header.Del(name)
 	}
-	_, _, err = h.SaveWebhook(ctx, msg)
+	_, _, err := h.SaveWebhook(ctx, msg)
 	if errors.Is(err, work.ErrWebhookDiffers) {
 		h.Logger.WarnContext(ctx, "webhook came again with another body; the first one counts", slog.Any("error", err))
-		return http.StatusOK
+		return nil
 	}
-	if err != nil {
-		return h.notKept(w, r, err)
-	}
-	return http.StatusOK
+	return err
 }
 
 // messageID is the name under which a message is kept: the gateway's own, unless that looks like a card number. Two

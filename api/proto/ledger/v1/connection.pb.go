@@ -9,6 +9,7 @@ package ledgerv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -71,20 +72,96 @@ func (Mode) EnumDescriptor() ([]byte, []int) {
 	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{0}
 }
 
+// ConnectionState says whether a connection can be charged through.
+type ConnectionState int32
+
+const (
+	ConnectionState_CONNECTION_STATE_UNSPECIFIED ConnectionState = 0
+	// Nobody has proved yet that the account may be used.
+	ConnectionState_CONNECTION_STATE_PENDING ConnectionState = 1
+	ConnectionState_CONNECTION_STATE_ACTIVE  ConnectionState = 2
+	// It is charged through, and will not be after update_by unless the merchant renews it.
+	ConnectionState_CONNECTION_STATE_NEEDS_UPDATE ConnectionState = 3
+	// update_by has passed: what is due is held.
+	ConnectionState_CONNECTION_STATE_EXPIRED ConnectionState = 4
+	// The merchant has withdrawn it, here or at the gateway: what is due is held.
+	ConnectionState_CONNECTION_STATE_DISCONNECTED ConnectionState = 5
+	// It was never proved: the gateway, or the merchant there, said no.
+	ConnectionState_CONNECTION_STATE_REFUSED ConnectionState = 6
+)
+
+// Enum value maps for ConnectionState.
+var (
+	ConnectionState_name = map[int32]string{
+		0: "CONNECTION_STATE_UNSPECIFIED",
+		1: "CONNECTION_STATE_PENDING",
+		2: "CONNECTION_STATE_ACTIVE",
+		3: "CONNECTION_STATE_NEEDS_UPDATE",
+		4: "CONNECTION_STATE_EXPIRED",
+		5: "CONNECTION_STATE_DISCONNECTED",
+		6: "CONNECTION_STATE_REFUSED",
+	}
+	ConnectionState_value = map[string]int32{
+		"CONNECTION_STATE_UNSPECIFIED":  0,
+		"CONNECTION_STATE_PENDING":      1,
+		"CONNECTION_STATE_ACTIVE":       2,
+		"CONNECTION_STATE_NEEDS_UPDATE": 3,
+		"CONNECTION_STATE_EXPIRED":      4,
+		"CONNECTION_STATE_DISCONNECTED": 5,
+		"CONNECTION_STATE_REFUSED":      6,
+	}
+)
+
+func (x ConnectionState) Enum() *ConnectionState {
+	p := new(ConnectionState)
+	*p = x
+	return p
+}
+
+func (x ConnectionState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConnectionState) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_connection_proto_enumTypes[1].Descriptor()
+}
+
+func (ConnectionState) Type() protoreflect.EnumType {
+	return &file_ledger_v1_connection_proto_enumTypes[1]
+}
+
+func (x ConnectionState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConnectionState.Descriptor instead.
+func (ConnectionState) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{1}
+}
+
 // ConnectionCreated connects a merchant's account at a gateway.
 type ConnectionCreated struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
 	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// The adapter's name: "sandbox".
+	// The adapter's name: "sandbox", "stripe", "payabl".
 	Gateway string `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// The processor named in notifications; for the sandbox the one it stands for: "Stripe", "PayPal", …
 	Processor string `protobuf:"bytes,4,opt,name=processor,proto3" json:"processor,omitempty"`
 	Mode      Mode   `protobuf:"varint,5,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
-	// Where the gateway is; empty for the sandbox that runs with the service.
+	// Where the gateway is; empty for where it always is, and for the sandbox that runs with the service.
 	Url string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
-	// What the gateway signs its webhooks with.
+	// What the gateway signs its webhooks with, where nobody sealed it.
 	WebhookSecret string `protobuf:"bytes,7,opt,name=webhook_secret,json=webhookSecret,proto3" json:"webhook_secret,omitempty"`
+	// The gateway's own id of the account, as far as the merchant says.
+	Account        string `protobuf:"bytes,8,opt,name=account,proto3" json:"account,omitempty"`
+	PublishableKey string `protobuf:"bytes,9,opt,name=publishable_key,json=publishableKey,proto3" json:"publishable_key,omitempty"`
+	// Credentials, sealed for this connection.
+	Credentials []byte `protobuf:"bytes,10,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	// It begins as pending, and is not charged through before ConnectionActivated.
+	Unproved bool `protobuf:"varint,11,opt,name=unproved,proto3" json:"unproved,omitempty"`
+	// Until when the merchant has to renew it by his consent; absent for no such day.
+	UpdateBy      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_by,json=updateBy,proto3" json:"update_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +245,612 @@ func (x *ConnectionCreated) GetWebhookSecret() string {
 	return ""
 }
 
+func (x *ConnectionCreated) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ConnectionCreated) GetPublishableKey() string {
+	if x != nil {
+		return x.PublishableKey
+	}
+	return ""
+}
+
+func (x *ConnectionCreated) GetCredentials() []byte {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+func (x *ConnectionCreated) GetUnproved() bool {
+	if x != nil {
+		return x.Unproved
+	}
+	return false
+}
+
+func (x *ConnectionCreated) GetUpdateBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateBy
+	}
+	return nil
+}
+
+// Credentials are what proves that an account may be used. They are stored sealed, as the bytes of this message.
+type Credentials struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        string                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	WebhookSecret string                 `protobuf:"bytes,2,opt,name=webhook_secret,json=webhookSecret,proto3" json:"webhook_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Credentials) Reset() {
+	*x = Credentials{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Credentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Credentials) ProtoMessage() {}
+
+func (x *Credentials) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Credentials.ProtoReflect.Descriptor instead.
+func (*Credentials) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Credentials) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *Credentials) GetWebhookSecret() string {
+	if x != nil {
+		return x.WebhookSecret
+	}
+	return ""
+}
+
+// ConsentRequested sends a merchant to the gateway for his consent. One that was asked for before counts no more.
+type ConsentRequested struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// What he has to come back with, once, sealed for this connection.
+	Token     []byte                 `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Where he goes after that; empty for a page of the ledger's own.
+	ReturnUrl string `protobuf:"bytes,5,opt,name=return_url,json=returnUrl,proto3" json:"return_url,omitempty"`
+	// What the connection is after this.
+	State         ConnectionState `protobuf:"varint,6,opt,name=state,proto3,enum=ledger.v1.ConnectionState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentRequested) Reset() {
+	*x = ConsentRequested{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentRequested) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentRequested) ProtoMessage() {}
+
+func (x *ConsentRequested) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentRequested.ProtoReflect.Descriptor instead.
+func (*ConsentRequested) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ConsentRequested) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConsentRequested) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConsentRequested) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *ConsentRequested) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *ConsentRequested) GetReturnUrl() string {
+	if x != nil {
+		return x.ReturnUrl
+	}
+	return ""
+}
+
+func (x *ConsentRequested) GetState() ConnectionState {
+	if x != nil {
+		return x.State
+	}
+	return ConnectionState_CONNECTION_STATE_UNSPECIFIED
+}
+
+// ConnectionActivated says that a connection was proved: what is due, and was held, is charged through it.
+type ConnectionActivated struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// As the gateway tells them.
+	Account        string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	AccountName    string `protobuf:"bytes,4,opt,name=account_name,json=accountName,proto3" json:"account_name,omitempty"`
+	PublishableKey string `protobuf:"bytes,5,opt,name=publishable_key,json=publishableKey,proto3" json:"publishable_key,omitempty"`
+	// By the merchant's consent rather than by credentials of the account's own. It then needs no update.
+	Consented bool `protobuf:"varint,6,opt,name=consented,proto3" json:"consented,omitempty"`
+	// The credentials from now on, sealed for this connection; none if the platform's own are used.
+	Credentials   []byte `protobuf:"bytes,7,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionActivated) Reset() {
+	*x = ConnectionActivated{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionActivated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionActivated) ProtoMessage() {}
+
+func (x *ConnectionActivated) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionActivated.ProtoReflect.Descriptor instead.
+func (*ConnectionActivated) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ConnectionActivated) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionActivated) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionActivated) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ConnectionActivated) GetAccountName() string {
+	if x != nil {
+		return x.AccountName
+	}
+	return ""
+}
+
+func (x *ConnectionActivated) GetPublishableKey() string {
+	if x != nil {
+		return x.PublishableKey
+	}
+	return ""
+}
+
+func (x *ConnectionActivated) GetConsented() bool {
+	if x != nil {
+		return x.Consented
+	}
+	return false
+}
+
+func (x *ConnectionActivated) GetCredentials() []byte {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
+// ConnectionRefused says why a connection could not be proved. One that was active before stays as it was.
+type ConnectionRefused struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// "CONSENT_DENIED", "ACCOUNT_MISMATCH", …
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// In words for the merchant.
+	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	// The account that was refused, as far as the gateway tells.
+	Account     string `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`
+	AccountName string `protobuf:"bytes,6,opt,name=account_name,json=accountName,proto3" json:"account_name,omitempty"`
+	// What the connection is after this.
+	State         ConnectionState `protobuf:"varint,7,opt,name=state,proto3,enum=ledger.v1.ConnectionState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionRefused) Reset() {
+	*x = ConnectionRefused{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionRefused) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionRefused) ProtoMessage() {}
+
+func (x *ConnectionRefused) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionRefused.ProtoReflect.Descriptor instead.
+func (*ConnectionRefused) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ConnectionRefused) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetAccountName() string {
+	if x != nil {
+		return x.AccountName
+	}
+	return ""
+}
+
+func (x *ConnectionRefused) GetState() ConnectionState {
+	if x != nil {
+		return x.State
+	}
+	return ConnectionState_CONNECTION_STATE_UNSPECIFIED
+}
+
+// ConnectionUpdateNeeded announces that a connection has to be renewed.
+type ConnectionUpdateNeeded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId  string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	UpdateBy      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=update_by,json=updateBy,proto3" json:"update_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionUpdateNeeded) Reset() {
+	*x = ConnectionUpdateNeeded{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionUpdateNeeded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionUpdateNeeded) ProtoMessage() {}
+
+func (x *ConnectionUpdateNeeded) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionUpdateNeeded.ProtoReflect.Descriptor instead.
+func (*ConnectionUpdateNeeded) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ConnectionUpdateNeeded) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionUpdateNeeded) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionUpdateNeeded) GetUpdateBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateBy
+	}
+	return nil
+}
+
+// ConnectionExpired says that a connection was not renewed in time: due payments are held.
+type ConnectionExpired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId  string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionExpired) Reset() {
+	*x = ConnectionExpired{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionExpired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionExpired) ProtoMessage() {}
+
+func (x *ConnectionExpired) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionExpired.ProtoReflect.Descriptor instead.
+func (*ConnectionExpired) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ConnectionExpired) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionExpired) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+// ConnectionDisconnected says that the account may be used no more: due payments are held.
+type ConnectionDisconnected struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// In the words of whoever disconnected it.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionDisconnected) Reset() {
+	*x = ConnectionDisconnected{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionDisconnected) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionDisconnected) ProtoMessage() {}
+
+func (x *ConnectionDisconnected) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionDisconnected.ProtoReflect.Descriptor instead.
+func (*ConnectionDisconnected) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConnectionDisconnected) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionDisconnected) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionDisconnected) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ConnectionResealed has a connection's credentials under another master key.
+type ConnectionResealed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId    string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId  string                 `protobuf:"bytes,2,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Credentials   []byte                 `protobuf:"bytes,3,opt,name=credentials,proto3" json:"credentials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionResealed) Reset() {
+	*x = ConnectionResealed{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionResealed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionResealed) ProtoMessage() {}
+
+func (x *ConnectionResealed) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionResealed.ProtoReflect.Descriptor instead.
+func (*ConnectionResealed) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ConnectionResealed) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ConnectionResealed) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ConnectionResealed) GetCredentials() []byte {
+	if x != nil {
+		return x.Credentials
+	}
+	return nil
+}
+
 // ConnectionBlocked says that nothing can be charged through a connection for now: due payments are held, without an
 // attempt and without a failure. Refunds and look-ups go on.
 type ConnectionBlocked struct {
@@ -182,7 +865,7 @@ type ConnectionBlocked struct {
 
 func (x *ConnectionBlocked) Reset() {
 	*x = ConnectionBlocked{}
-	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +877,7 @@ func (x *ConnectionBlocked) String() string {
 func (*ConnectionBlocked) ProtoMessage() {}
 
 func (x *ConnectionBlocked) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +890,7 @@ func (x *ConnectionBlocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionBlocked.ProtoReflect.Descriptor instead.
 func (*ConnectionBlocked) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{1}
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ConnectionBlocked) GetMerchantId() string {
@@ -242,7 +925,7 @@ type ConnectionUnblocked struct {
 
 func (x *ConnectionUnblocked) Reset() {
 	*x = ConnectionUnblocked{}
-	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -254,7 +937,7 @@ func (x *ConnectionUnblocked) String() string {
 func (*ConnectionUnblocked) ProtoMessage() {}
 
 func (x *ConnectionUnblocked) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -267,7 +950,7 @@ func (x *ConnectionUnblocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUnblocked.ProtoReflect.Descriptor instead.
 func (*ConnectionUnblocked) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{2}
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConnectionUnblocked) GetMerchantId() string {
@@ -284,6 +967,77 @@ func (x *ConnectionUnblocked) GetConnectionId() string {
 	return ""
 }
 
+// ConnectionRefusal is why a connection could not be proved when that was tried last.
+type ConnectionRefusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of the reasons of errors: "CONSENT_DENIED", "ACCOUNT_MISMATCH", …
+	Reason  string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The account that was refused, to compare.
+	Account       string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`
+	AccountName   string `protobuf:"bytes,4,opt,name=account_name,json=accountName,proto3" json:"account_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionRefusal) Reset() {
+	*x = ConnectionRefusal{}
+	mi := &file_ledger_v1_connection_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionRefusal) ProtoMessage() {}
+
+func (x *ConnectionRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionRefusal.ProtoReflect.Descriptor instead.
+func (*ConnectionRefusal) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ConnectionRefusal) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ConnectionRefusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ConnectionRefusal) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *ConnectionRefusal) GetAccountName() string {
+	if x != nil {
+		return x.AccountName
+	}
+	return ""
+}
+
 // Connection is a merchant's account at a gateway.
 type Connection struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -295,16 +1049,29 @@ type Connection struct {
 	Url          string                 `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
 	// The path at which the service takes this connection's webhooks.
 	WebhookPath string `protobuf:"bytes,7,opt,name=webhook_path,json=webhookPath,proto3" json:"webhook_path,omitempty"`
-	// Nothing is charged through it for now.
-	Blocked       bool   `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
-	BlockedReason string `protobuf:"bytes,9,opt,name=blocked_reason,json=blockedReason,proto3" json:"blocked_reason,omitempty"`
+	// Nothing is charged through it for now, because somebody said so here.
+	Blocked       bool            `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	BlockedReason string          `protobuf:"bytes,9,opt,name=blocked_reason,json=blockedReason,proto3" json:"blocked_reason,omitempty"`
+	State         ConnectionState `protobuf:"varint,10,opt,name=state,proto3,enum=ledger.v1.ConnectionState" json:"state,omitempty"`
+	// The gateway's own id and name of the account.
+	Account        string `protobuf:"bytes,11,opt,name=account,proto3" json:"account,omitempty"`
+	AccountName    string `protobuf:"bytes,12,opt,name=account_name,json=accountName,proto3" json:"account_name,omitempty"`
+	PublishableKey string `protobuf:"bytes,13,opt,name=publishable_key,json=publishableKey,proto3" json:"publishable_key,omitempty"`
+	// Until when the merchant has to renew it by his consent; absent for no such day.
+	UpdateBy *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=update_by,json=updateBy,proto3" json:"update_by,omitempty"`
+	// Why it could not be proved when that was tried last; absent since it was proved.
+	Refusal *ConnectionRefusal `protobuf:"bytes,15,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	// In the words of whoever disconnected it.
+	DisconnectedReason string `protobuf:"bytes,16,opt,name=disconnected_reason,json=disconnectedReason,proto3" json:"disconnected_reason,omitempty"`
+	// How many subscriptions have a payment due that is held until the connection can be charged through.
+	HeldPayments  int64 `protobuf:"varint,17,opt,name=held_payments,json=heldPayments,proto3" json:"held_payments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_ledger_v1_connection_proto_msgTypes[3]
+	mi := &file_ledger_v1_connection_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -316,7 +1083,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_proto_msgTypes[3]
+	mi := &file_ledger_v1_connection_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -329,7 +1096,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{3}
+	return file_ledger_v1_connection_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Connection) GetMerchantId() string {
@@ -395,11 +1162,67 @@ func (x *Connection) GetBlockedReason() string {
 	return ""
 }
 
+func (x *Connection) GetState() ConnectionState {
+	if x != nil {
+		return x.State
+	}
+	return ConnectionState_CONNECTION_STATE_UNSPECIFIED
+}
+
+func (x *Connection) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Connection) GetAccountName() string {
+	if x != nil {
+		return x.AccountName
+	}
+	return ""
+}
+
+func (x *Connection) GetPublishableKey() string {
+	if x != nil {
+		return x.PublishableKey
+	}
+	return ""
+}
+
+func (x *Connection) GetUpdateBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateBy
+	}
+	return nil
+}
+
+func (x *Connection) GetRefusal() *ConnectionRefusal {
+	if x != nil {
+		return x.Refusal
+	}
+	return nil
+}
+
+func (x *Connection) GetDisconnectedReason() string {
+	if x != nil {
+		return x.DisconnectedReason
+	}
+	return ""
+}
+
+func (x *Connection) GetHeldPayments() int64 {
+	if x != nil {
+		return x.HeldPayments
+	}
+	return 0
+}
+
 var File_ledger_v1_connection_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\n" +
-	"\x1aledger/v1/connection.proto\x12\tledger.v1\x1a\x17ledger/v1/options.proto\"\xfc\x01\n" +
+	"\x1aledger/v1/connection.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17ledger/v1/options.proto\"\xbc\x03\n" +
 	"\x11ConnectionCreated\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12#\n" +
@@ -408,7 +1231,63 @@ const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\tprocessor\x18\x04 \x01(\tR\tprocessor\x12#\n" +
 	"\x04mode\x18\x05 \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12\x17\n" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12+\n" +
-	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"q\n" +
+	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\x12\x18\n" +
+	"\aaccount\x18\b \x01(\tR\aaccount\x12'\n" +
+	"\x0fpublishable_key\x18\t \x01(\tR\x0epublishableKey\x12&\n" +
+	"\vcredentials\x18\n" +
+	" \x01(\fB\x04\xb0\xbb\x18\x01R\vcredentials\x12\x1a\n" +
+	"\bunproved\x18\v \x01(\bR\bunproved\x127\n" +
+	"\tupdate_by\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bupdateBy\"X\n" +
+	"\vCredentials\x12\x1c\n" +
+	"\x06secret\x18\x01 \x01(\tB\x04\xb0\xbb\x18\x01R\x06secret\x12+\n" +
+	"\x0ewebhook_secret\x18\x02 \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\x87\x02\n" +
+	"\x10ConsentRequested\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12\x1a\n" +
+	"\x05token\x18\x03 \x01(\fB\x04\xb0\xbb\x18\x01R\x05token\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12$\n" +
+	"\n" +
+	"return_url\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\treturnUrl\x120\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x1a.ledger.v1.ConnectionStateR\x05state\"\x87\x02\n" +
+	"\x13ConnectionActivated\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x12!\n" +
+	"\faccount_name\x18\x04 \x01(\tR\vaccountName\x12'\n" +
+	"\x0fpublishable_key\x18\x05 \x01(\tR\x0epublishableKey\x12\x1c\n" +
+	"\tconsented\x18\x06 \x01(\bR\tconsented\x12&\n" +
+	"\vcredentials\x18\a \x01(\fB\x04\xb0\xbb\x18\x01R\vcredentials\"\x81\x02\n" +
+	"\x11ConnectionRefused\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1f\n" +
+	"\amessage\x18\x04 \x01(\tB\x05\xb8\xbb\x18\xe8\aR\amessage\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x12!\n" +
+	"\faccount_name\x18\x06 \x01(\tR\vaccountName\x120\n" +
+	"\x05state\x18\a \x01(\x0e2\x1a.ledger.v1.ConnectionStateR\x05state\"\x97\x01\n" +
+	"\x16ConnectionUpdateNeeded\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x127\n" +
+	"\tupdate_by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bupdateBy\"Y\n" +
+	"\x11ConnectionExpired\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\"v\n" +
+	"\x16ConnectionDisconnected\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x82\x01\n" +
+	"\x12ConnectionResealed\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\x12&\n" +
+	"\vcredentials\x18\x03 \x01(\fB\x04\xb0\xbb\x18\x01R\vcredentials\"q\n" +
 	"\x11ConnectionBlocked\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12#\n" +
@@ -417,7 +1296,12 @@ const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\x13ConnectionUnblocked\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12#\n" +
-	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\"\xac\x02\n" +
+	"\rconnection_id\x18\x02 \x01(\tR\fconnectionId\"\x89\x01\n" +
+	"\x11ConnectionRefusal\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1f\n" +
+	"\amessage\x18\x02 \x01(\tB\x05\xb8\xbb\x18\xe8\aR\amessage\x12\x18\n" +
+	"\aaccount\x18\x03 \x01(\tR\aaccount\x12!\n" +
+	"\faccount_name\x18\x04 \x01(\tR\vaccountName\"\x8b\x05\n" +
 	"\n" +
 	"Connection\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
@@ -429,11 +1313,28 @@ const file_ledger_v1_connection_proto_rawDesc = "" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12!\n" +
 	"\fwebhook_path\x18\a \x01(\tR\vwebhookPath\x12\x18\n" +
 	"\ablocked\x18\b \x01(\bR\ablocked\x12%\n" +
-	"\x0eblocked_reason\x18\t \x01(\tR\rblockedReason*:\n" +
+	"\x0eblocked_reason\x18\t \x01(\tR\rblockedReason\x120\n" +
+	"\x05state\x18\n" +
+	" \x01(\x0e2\x1a.ledger.v1.ConnectionStateR\x05state\x12\x18\n" +
+	"\aaccount\x18\v \x01(\tR\aaccount\x12!\n" +
+	"\faccount_name\x18\f \x01(\tR\vaccountName\x12'\n" +
+	"\x0fpublishable_key\x18\r \x01(\tR\x0epublishableKey\x127\n" +
+	"\tupdate_by\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bupdateBy\x126\n" +
+	"\arefusal\x18\x0f \x01(\v2\x1c.ledger.v1.ConnectionRefusalR\arefusal\x12/\n" +
+	"\x13disconnected_reason\x18\x10 \x01(\tR\x12disconnectedReason\x12#\n" +
+	"\rheld_payments\x18\x11 \x01(\x03R\fheldPayments*:\n" +
 	"\x04Mode\x12\x14\n" +
 	"\x10MODE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tMODE_TEST\x10\x01\x12\r\n" +
-	"\tMODE_LIVE\x10\x02B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
+	"\tMODE_LIVE\x10\x02*\xf0\x01\n" +
+	"\x0fConnectionState\x12 \n" +
+	"\x1cCONNECTION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18CONNECTION_STATE_PENDING\x10\x01\x12\x1b\n" +
+	"\x17CONNECTION_STATE_ACTIVE\x10\x02\x12!\n" +
+	"\x1dCONNECTION_STATE_NEEDS_UPDATE\x10\x03\x12\x1c\n" +
+	"\x18CONNECTION_STATE_EXPIRED\x10\x04\x12!\n" +
+	"\x1dCONNECTION_STATE_DISCONNECTED\x10\x05\x12\x1c\n" +
+	"\x18CONNECTION_STATE_REFUSED\x10\x06B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_ledger_v1_connection_proto_rawDescOnce sync.Once
@@ -447,23 +1348,42 @@ func file_ledger_v1_connection_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_connection_proto_rawDescData
 }
 
-var file_ledger_v1_connection_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ledger_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_ledger_v1_connection_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ledger_v1_connection_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_ledger_v1_connection_proto_goTypes = []any{
-	(Mode)(0),                   // 0: ledger.v1.Mode
-	(*ConnectionCreated)(nil),   // 1: ledger.v1.ConnectionCreated
-	(*ConnectionBlocked)(nil),   // 2: ledger.v1.ConnectionBlocked
-	(*ConnectionUnblocked)(nil), // 3: ledger.v1.ConnectionUnblocked
-	(*Connection)(nil),          // 4: ledger.v1.Connection
+	(Mode)(0),                      // 0: ledger.v1.Mode
+	(ConnectionState)(0),           // 1: ledger.v1.ConnectionState
+	(*ConnectionCreated)(nil),      // 2: ledger.v1.ConnectionCreated
+	(*Credentials)(nil),            // 3: ledger.v1.Credentials
+	(*ConsentRequested)(nil),       // 4: ledger.v1.ConsentRequested
+	(*ConnectionActivated)(nil),    // 5: ledger.v1.ConnectionActivated
+	(*ConnectionRefused)(nil),      // 6: ledger.v1.ConnectionRefused
+	(*ConnectionUpdateNeeded)(nil), // 7: ledger.v1.ConnectionUpdateNeeded
+	(*ConnectionExpired)(nil),      // 8: ledger.v1.ConnectionExpired
+	(*ConnectionDisconnected)(nil), // 9: ledger.v1.ConnectionDisconnected
+	(*ConnectionResealed)(nil),     // 10: ledger.v1.ConnectionResealed
+	(*ConnectionBlocked)(nil),      // 11: ledger.v1.ConnectionBlocked
+	(*ConnectionUnblocked)(nil),    // 12: ledger.v1.ConnectionUnblocked
+	(*ConnectionRefusal)(nil),      // 13: ledger.v1.ConnectionRefusal
+	(*Connection)(nil),             // 14: ledger.v1.Connection
+	(*timestamppb.Timestamp)(nil),  // 15: google.protobuf.Timestamp
 }
 var file_ledger_v1_connection_proto_depIdxs = []int32{
-	0, // 0: ledger.v1.ConnectionCreated.mode:type_name -> ledger.v1.Mode
-	0, // 1: ledger.v1.Connection.mode:type_name -> ledger.v1.Mode
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	0,  // 0: ledger.v1.ConnectionCreated.mode:type_name -> ledger.v1.Mode
+	15, // 1: ledger.v1.ConnectionCreated.update_by:type_name -> google.protobuf.Timestamp
+	15, // 2: ledger.v1.ConsentRequested.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 3: ledger.v1.ConsentRequested.state:type_name -> ledger.v1.ConnectionState
+	1,  // 4: ledger.v1.ConnectionRefused.state:type_name -> ledger.v1.ConnectionState
+	15, // 5: ledger.v1.ConnectionUpdateNeeded.update_by:type_name -> google.protobuf.Timestamp
+	0,  // 6: ledger.v1.Connection.mode:type_name -> ledger.v1.Mode
+	1,  // 7: ledger.v1.Connection.state:type_name -> ledger.v1.ConnectionState
+	15, // 8: ledger.v1.Connection.update_by:type_name -> google.protobuf.Timestamp
+	13, // 9: ledger.v1.Connection.refusal:type_name -> ledger.v1.ConnectionRefusal
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_connection_proto_init() }
@@ -477,8 +1397,8 @@ func file_ledger_v1_connection_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_connection_proto_rawDesc), len(file_ledger_v1_connection_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -10,6 +10,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -29,14 +30,24 @@ type CreateConnectionRequest struct {
 	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	// [A-Za-z0-9_]{1,40}
 	ConnectionId string `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// "sandbox".
+	// "sandbox", "stripe", "payabl".
 	Gateway string `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// The processor that the sandbox stands for: "Stripe" (default), "PayPal", "Braintree", "Authorize.net", "payabl".
 	Processor string `protobuf:"bytes,5,opt,name=processor,proto3" json:"processor,omitempty"`
-	// Where the sandbox is; empty for the one that runs with the service.
+	// Where the gateway is, if not where it always is; for the sandbox empty for the one that runs with the service.
 	Url string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
-	// What it signs its webhooks with; made up if empty.
+	// What it signs its webhooks with; made up if empty, where the gateway does not say.
 	WebhookSecret string `protobuf:"bytes,7,opt,name=webhook_secret,json=webhookSecret,proto3" json:"webhook_secret,omitempty"`
+	// Whether money moves; test if not given. The sandbox moves none.
+	Mode Mode `protobuf:"varint,8,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
+	// The gateway's own id of the account: for payabl. the merchantid.
+	Account string `protobuf:"bytes,9,opt,name=account,proto3" json:"account,omitempty"`
+	// What proves that the account may be used.
+	Secret string `protobuf:"bytes,10,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The publishable key of an account that was connected by its keys (imports).
+	PublishableKey string `protobuf:"bytes,11,opt,name=publishable_key,json=publishableKey,proto3" json:"publishable_key,omitempty"`
+	// Until when an account that was connected by its keys has to be connected by consent.
+	UpdateBy      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=update_by,json=updateBy,proto3" json:"update_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +131,549 @@ func (x *CreateConnectionRequest) GetWebhookSecret() string {
 	return ""
 }
 
+func (x *CreateConnectionRequest) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_UNSPECIFIED
+}
+
+func (x *CreateConnectionRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *CreateConnectionRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *CreateConnectionRequest) GetPublishableKey() string {
+	if x != nil {
+		return x.PublishableKey
+	}
+	return ""
+}
+
+func (x *CreateConnectionRequest) GetUpdateBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateBy
+	}
+	return nil
+}
+
+// RequestConsentRequest begins a connection, or renews one.
+type RequestConsentRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId  string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Of a connection that is to be renewed, or [A-Za-z0-9_]{1,40} for a new one; made up if empty.
+	ConnectionId string `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Of a new connection: "stripe". One that is there keeps its own.
+	Gateway string `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	// Of a new connection: whether money moves; test if not given.
+	Mode Mode `protobuf:"varint,5,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
+	// Where the merchant goes after all, with connection_id, status and, if it was refused, reason added to the query; a
+	// page of the ledger's own if empty.
+	ReturnUrl     string `protobuf:"bytes,6,opt,name=return_url,json=returnUrl,proto3" json:"return_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestConsentRequest) Reset() {
+	*x = RequestConsentRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestConsentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestConsentRequest) ProtoMessage() {}
+
+func (x *RequestConsentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestConsentRequest.ProtoReflect.Descriptor instead.
+func (*RequestConsentRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RequestConsentRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *RequestConsentRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RequestConsentRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *RequestConsentRequest) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *RequestConsentRequest) GetMode() Mode {
+	if x != nil {
+		return x.Mode
+	}
+	return Mode_MODE_UNSPECIFIED
+}
+
+func (x *RequestConsentRequest) GetReturnUrl() string {
+	if x != nil {
+		return x.ReturnUrl
+	}
+	return ""
+}
+
+// RequestConsentResponse says where to send the merchant.
+type RequestConsentResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Connection *Connection            `protobuf:"bytes,1,opt,name=connection,proto3" json:"connection,omitempty"`
+	// At the gateway. Whoever has it can connect an account of his to the merchant: it is for him alone.
+	ConsentUrl    string                 `protobuf:"bytes,2,opt,name=consent_url,json=consentUrl,proto3" json:"consent_url,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Position      string                 `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	Replayed      bool                   `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestConsentResponse) Reset() {
+	*x = RequestConsentResponse{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestConsentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestConsentResponse) ProtoMessage() {}
+
+func (x *RequestConsentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestConsentResponse.ProtoReflect.Descriptor instead.
+func (*RequestConsentResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RequestConsentResponse) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *RequestConsentResponse) GetConsentUrl() string {
+	if x != nil {
+		return x.ConsentUrl
+	}
+	return ""
+}
+
+func (x *RequestConsentResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *RequestConsentResponse) GetPosition() string {
+	if x != nil {
+		return x.Position
+	}
+	return ""
+}
+
+func (x *RequestConsentResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+// ReplaceCredentialsRequest gives other credentials of the same account.
+type ReplaceCredentialsRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId    string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Secret       string                 `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`
+	// What the gateway signs its webhooks with from now on; as before if empty.
+	WebhookSecret string `protobuf:"bytes,5,opt,name=webhook_secret,json=webhookSecret,proto3" json:"webhook_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceCredentialsRequest) Reset() {
+	*x = ReplaceCredentialsRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceCredentialsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceCredentialsRequest) ProtoMessage() {}
+
+func (x *ReplaceCredentialsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceCredentialsRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceCredentialsRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReplaceCredentialsRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ReplaceCredentialsRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ReplaceCredentialsRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ReplaceCredentialsRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *ReplaceCredentialsRequest) GetWebhookSecret() string {
+	if x != nil {
+		return x.WebhookSecret
+	}
+	return ""
+}
+
+// DisconnectConnectionRequest says why the account is given back.
+type DisconnectConnectionRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId   string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	RequestId    string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Required.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectConnectionRequest) Reset() {
+	*x = DisconnectConnectionRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectConnectionRequest) ProtoMessage() {}
+
+func (x *DisconnectConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectConnectionRequest.ProtoReflect.Descriptor instead.
+func (*DisconnectConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DisconnectConnectionRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *DisconnectConnectionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DisconnectConnectionRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *DisconnectConnectionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListConnectionsRequest asks for a page of connections.
+type ListConnectionsRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	// Any if empty.
+	States        []ConnectionState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=ledger.v1.ConnectionState" json:"states,omitempty"`
+	Gateway       string            `protobuf:"bytes,3,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	PageSize      int32             `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string            `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	MinPosition   string            `protobuf:"bytes,6,opt,name=min_position,json=minPosition,proto3" json:"min_position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionsRequest) Reset() {
+	*x = ListConnectionsRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionsRequest) ProtoMessage() {}
+
+func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListConnectionsRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListConnectionsRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ListConnectionsRequest) GetStates() []ConnectionState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ListConnectionsRequest) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *ListConnectionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListConnectionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListConnectionsRequest) GetMinPosition() string {
+	if x != nil {
+		return x.MinPosition
+	}
+	return ""
+}
+
+// ListOverdueConnectionsRequest asks for a page of the connections that need an update.
+type ListOverdueConnectionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListOverdueConnectionsRequest) Reset() {
+	*x = ListOverdueConnectionsRequest{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListOverdueConnectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListOverdueConnectionsRequest) ProtoMessage() {}
+
+func (x *ListOverdueConnectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListOverdueConnectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListOverdueConnectionsRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListOverdueConnectionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListOverdueConnectionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListConnectionsResponse is a page of connections.
+type ListConnectionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Connections   []*Connection          `protobuf:"bytes,1,rep,name=connections,proto3" json:"connections,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionsResponse) Reset() {
+	*x = ListConnectionsResponse{}
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionsResponse) ProtoMessage() {}
+
+func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionsResponse.ProtoReflect.Descriptor instead.
+func (*ListConnectionsResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListConnectionsResponse) GetConnections() []*Connection {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+func (x *ListConnectionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // BlockConnectionRequest says why nothing can be charged for now.
 type BlockConnectionRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -134,7 +688,7 @@ type BlockConnectionRequest struct {
 
 func (x *BlockConnectionRequest) Reset() {
 	*x = BlockConnectionRequest{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -146,7 +700,7 @@ func (x *BlockConnectionRequest) String() string {
 func (*BlockConnectionRequest) ProtoMessage() {}
 
 func (x *BlockConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[1]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -159,7 +713,7 @@ func (x *BlockConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockConnectionRequest.ProtoReflect.Descriptor instead.
 func (*BlockConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{1}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BlockConnectionRequest) GetMerchantId() string {
@@ -202,7 +756,7 @@ type UnblockConnectionRequest struct {
 
 func (x *UnblockConnectionRequest) Reset() {
 	*x = UnblockConnectionRequest{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -214,7 +768,7 @@ func (x *UnblockConnectionRequest) String() string {
 func (*UnblockConnectionRequest) ProtoMessage() {}
 
 func (x *UnblockConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[2]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -227,7 +781,7 @@ func (x *UnblockConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnblockConnectionRequest.ProtoReflect.Descriptor instead.
 func (*UnblockConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{2}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UnblockConnectionRequest) GetMerchantId() string {
@@ -262,7 +816,7 @@ type GetConnectionRequest struct {
 
 func (x *GetConnectionRequest) Reset() {
 	*x = GetConnectionRequest{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +828,7 @@ func (x *GetConnectionRequest) String() string {
 func (*GetConnectionRequest) ProtoMessage() {}
 
 func (x *GetConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[3]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +841,7 @@ func (x *GetConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConnectionRequest.ProtoReflect.Descriptor instead.
 func (*GetConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{3}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetConnectionRequest) GetMerchantId() string {
@@ -316,7 +870,7 @@ type ConnectionResponse struct {
 
 func (x *ConnectionResponse) Reset() {
 	*x = ConnectionResponse{}
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +882,7 @@ func (x *ConnectionResponse) String() string {
 func (*ConnectionResponse) ProtoMessage() {}
 
 func (x *ConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_connection_service_proto_msgTypes[4]
+	mi := &file_ledger_v1_connection_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +895,7 @@ func (x *ConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionResponse.ProtoReflect.Descriptor instead.
 func (*ConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{4}
+	return file_ledger_v1_connection_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConnectionResponse) GetConnection() *Connection {
@@ -369,7 +923,7 @@ var File_ledger_v1_connection_service_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_connection_service_proto_rawDesc = "" +
 	"\n" +
-	"\"ledger/v1/connection_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1aledger/v1/connection.proto\x1a\x17ledger/v1/options.proto\"\xfc\x01\n" +
+	"\"ledger/v1/connection_service.proto\x12\tledger.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x17ledger/v1/options.proto\"\xbb\x03\n" +
 	"\x17CreateConnectionRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -379,7 +933,64 @@ const file_ledger_v1_connection_service_proto_rawDesc = "" +
 	"\agateway\x18\x04 \x01(\tR\agateway\x12\x1c\n" +
 	"\tprocessor\x18\x05 \x01(\tR\tprocessor\x12\x17\n" +
 	"\x03url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\x03url\x12+\n" +
-	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\x95\x01\n" +
+	"\x0ewebhook_secret\x18\a \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\x12#\n" +
+	"\x04mode\x18\b \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12\x18\n" +
+	"\aaccount\x18\t \x01(\tR\aaccount\x12\x1c\n" +
+	"\x06secret\x18\n" +
+	" \x01(\tB\x04\xb0\xbb\x18\x01R\x06secret\x12'\n" +
+	"\x0fpublishable_key\x18\v \x01(\tR\x0epublishableKey\x127\n" +
+	"\tupdate_by\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\bupdateBy\"\xe1\x01\n" +
+	"\x15RequestConsentRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x18\n" +
+	"\agateway\x18\x04 \x01(\tR\agateway\x12#\n" +
+	"\x04mode\x18\x05 \x01(\x0e2\x0f.ledger.v1.ModeR\x04mode\x12$\n" +
+	"\n" +
+	"return_url\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\x10R\treturnUrl\"\xea\x01\n" +
+	"\x16RequestConsentResponse\x125\n" +
+	"\n" +
+	"connection\x18\x01 \x01(\v2\x15.ledger.v1.ConnectionR\n" +
+	"connection\x12&\n" +
+	"\vconsent_url\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80 R\n" +
+	"consentUrl\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\tR\bposition\x12\x1a\n" +
+	"\breplayed\x18\x05 \x01(\bR\breplayed\"\xcb\x01\n" +
+	"\x19ReplaceCredentialsRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x1c\n" +
+	"\x06secret\x18\x04 \x01(\tB\x04\xb0\xbb\x18\x01R\x06secret\x12+\n" +
+	"\x0ewebhook_secret\x18\x05 \x01(\tB\x04\xb0\xbb\x18\x01R\rwebhookSecret\"\x9a\x01\n" +
+	"\x1bDisconnectConnectionRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xf4\x01\n" +
+	"\x16ListConnectionsRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x122\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x1a.ledger.v1.ConnectionStateR\x06states\x12\x18\n" +
+	"\agateway\x18\x03 \x01(\tR\agateway\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12$\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\x12(\n" +
+	"\fmin_position\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\bR\vminPosition\"b\n" +
+	"\x1dListOverdueConnectionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12$\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\"z\n" +
+	"\x17ListConnectionsResponse\x127\n" +
+	"\vconnections\x18\x01 \x03(\v2\x15.ledger.v1.ConnectionR\vconnections\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x95\x01\n" +
 	"\x16BlockConnectionRequest\x12\x1f\n" +
 	"\vmerchant_id\x18\x01 \x01(\tR\n" +
 	"merchantId\x12\x1d\n" +
@@ -402,12 +1013,17 @@ const file_ledger_v1_connection_service_proto_rawDesc = "" +
 	"connection\x18\x01 \x01(\v2\x15.ledger.v1.ConnectionR\n" +
 	"connection\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\tR\bposition\x12\x1a\n" +
-	"\breplayed\x18\x03 \x01(\bR\breplayed2\xcf\x05\n" +
+	"\breplayed\x18\x03 \x01(\bR\breplayed2\xd6\f\n" +
 	"\x11ConnectionService\x12\xa1\x01\n" +
-	"\x10CreateConnection\x12\".ledger.v1.CreateConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"J\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/merchants/{merchant_id}/connections\x90\x02\x02\x12\xb5\x01\n" +
+	"\x10CreateConnection\x12\".ledger.v1.CreateConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"J\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02,:\x01*\"'/v1/merchants/{merchant_id}/connections\x90\x02\x02\x12\xb0\x01\n" +
+	"\x0eRequestConsent\x12 .ledger.v1.RequestConsentRequest\x1a!.ledger.v1.RequestConsentResponse\"Y\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02;:\x01*\"6/v1/merchants/{merchant_id}/connections:requestConsent\x90\x02\x02\x12\xc8\x01\n" +
+	"\x12ReplaceCredentials\x12$.ledger.v1.ReplaceCredentialsRequest\x1a\x1d.ledger.v1.ConnectionResponse\"m\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02O:\x01*\"J/v1/merchants/{merchant_id}/connections/{connection_id}:replaceCredentials\x90\x02\x02\x12\xc4\x01\n" +
+	"\x14DisconnectConnection\x12&.ledger.v1.DisconnectConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"e\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02G:\x01*\"B/v1/merchants/{merchant_id}/connections/{connection_id}:disconnect\x90\x02\x02\x12\xb5\x01\n" +
 	"\x0fBlockConnection\x12!.ledger.v1.BlockConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"`\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02B:\x01*\"=/v1/merchants/{merchant_id}/connections/{connection_id}:block\x90\x02\x02\x12\xbb\x01\n" +
 	"\x11UnblockConnection\x12#.ledger.v1.UnblockConnectionRequest\x1a\x1d.ledger.v1.ConnectionResponse\"b\xfa\xbb\x18\x11connections.write\x82\xd3\xe4\x93\x02D:\x01*\"?/v1/merchants/{merchant_id}/connections/{connection_id}:unblock\x90\x02\x02\x12\x9f\x01\n" +
-	"\rGetConnection\x12\x1f.ledger.v1.GetConnectionRequest\x1a\x15.ledger.v1.Connection\"V\xfa\xbb\x18\x10connections.read\x82\xd3\xe4\x93\x029\x127/v1/merchants/{merchant_id}/connections/{connection_id}\x90\x02\x01B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
+	"\rGetConnection\x12\x1f.ledger.v1.GetConnectionRequest\x1a\x15.ledger.v1.Connection\"V\xfa\xbb\x18\x10connections.read\x82\xd3\xe4\x93\x029\x127/v1/merchants/{merchant_id}/connections/{connection_id}\x90\x02\x01\x12\xa0\x01\n" +
+	"\x0fListConnections\x12!.ledger.v1.ListConnectionsRequest\x1a\".ledger.v1.ListConnectionsResponse\"F\xfa\xbb\x18\x10connections.read\x82\xd3\xe4\x93\x02)\x12'/v1/merchants/{merchant_id}/connections\x90\x02\x01\x12\x9c\x01\n" +
+	"\x16ListOverdueConnections\x12(.ledger.v1.ListOverdueConnectionsRequest\x1a\".ledger.v1.ListConnectionsResponse\"4\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/overdueConnections\x90\x02\x01B5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
 
 var (
 	file_ledger_v1_connection_service_proto_rawDescOnce sync.Once
@@ -421,30 +1037,57 @@ func file_ledger_v1_connection_service_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_connection_service_proto_rawDescData
 }
 
-var file_ledger_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_ledger_v1_connection_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_ledger_v1_connection_service_proto_goTypes = []any{
-	(*CreateConnectionRequest)(nil),  // 0: ledger.v1.CreateConnectionRequest
-	(*BlockConnectionRequest)(nil),   // 1: ledger.v1.BlockConnectionRequest
-	(*UnblockConnectionRequest)(nil), // 2: ledger.v1.UnblockConnectionRequest
-	(*GetConnectionRequest)(nil),     // 3: ledger.v1.GetConnectionRequest
-	(*ConnectionResponse)(nil),       // 4: ledger.v1.ConnectionResponse
-	(*Connection)(nil),               // 5: ledger.v1.Connection
+	(*CreateConnectionRequest)(nil),       // 0: ledger.v1.CreateConnectionRequest
+	(*RequestConsentRequest)(nil),         // 1: ledger.v1.RequestConsentRequest
+	(*RequestConsentResponse)(nil),        // 2: ledger.v1.RequestConsentResponse
+	(*ReplaceCredentialsRequest)(nil),     // 3: ledger.v1.ReplaceCredentialsRequest
+	(*DisconnectConnectionRequest)(nil),   // 4: ledger.v1.DisconnectConnectionRequest
+	(*ListConnectionsRequest)(nil),        // 5: ledger.v1.ListConnectionsRequest
+	(*ListOverdueConnectionsRequest)(nil), // 6: ledger.v1.ListOverdueConnectionsRequest
+	(*ListConnectionsResponse)(nil),       // 7: ledger.v1.ListConnectionsResponse
+	(*BlockConnectionRequest)(nil),        // 8: ledger.v1.BlockConnectionRequest
+	(*UnblockConnectionRequest)(nil),      // 9: ledger.v1.UnblockConnectionRequest
+	(*GetConnectionRequest)(nil),          // 10: ledger.v1.GetConnectionRequest
+	(*ConnectionResponse)(nil),            // 11: ledger.v1.ConnectionResponse
+	(Mode)(0),                             // 12: ledger.v1.Mode
+	(*timestamppb.Timestamp)(nil),         // 13: google.protobuf.Timestamp
+	(*Connection)(nil),                    // 14: ledger.v1.Connection
+	(ConnectionState)(0),                  // 15: ledger.v1.ConnectionState
 }
 var file_ledger_v1_connection_service_proto_depIdxs = []int32{
-	5, // 0: ledger.v1.ConnectionResponse.connection:type_name -> ledger.v1.Connection
-	0, // 1: ledger.v1.ConnectionService.CreateConnection:input_type -> ledger.v1.CreateConnectionRequest
-	1, // 2: ledger.v1.ConnectionService.BlockConnection:input_type -> ledger.v1.BlockConnectionRequest
-	2, // 3: ledger.v1.ConnectionService.UnblockConnection:input_type -> ledger.v1.UnblockConnectionRequest
-	3, // 4: ledger.v1.ConnectionService.GetConnection:input_type -> ledger.v1.GetConnectionRequest
-	4, // 5: ledger.v1.ConnectionService.CreateConnection:output_type -> ledger.v1.ConnectionResponse
-	4, // 6: ledger.v1.ConnectionService.BlockConnection:output_type -> ledger.v1.ConnectionResponse
-	4, // 7: ledger.v1.ConnectionService.UnblockConnection:output_type -> ledger.v1.ConnectionResponse
-	5, // 8: ledger.v1.ConnectionService.GetConnection:output_type -> ledger.v1.Connection
-	5, // [5:9] is the sub-list for method output_type
-	1, // [1:5] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	12, // 0: ledger.v1.CreateConnectionRequest.mode:type_name -> ledger.v1.Mode
+	13, // 1: ledger.v1.CreateConnectionRequest.update_by:type_name -> google.protobuf.Timestamp
+	12, // 2: ledger.v1.RequestConsentRequest.mode:type_name -> ledger.v1.Mode
+	14, // 3: ledger.v1.RequestConsentResponse.connection:type_name -> ledger.v1.Connection
+	13, // 4: ledger.v1.RequestConsentResponse.expires_at:type_name -> google.protobuf.Timestamp
+	15, // 5: ledger.v1.ListConnectionsRequest.states:type_name -> ledger.v1.ConnectionState
+	14, // 6: ledger.v1.ListConnectionsResponse.connections:type_name -> ledger.v1.Connection
+	14, // 7: ledger.v1.ConnectionResponse.connection:type_name -> ledger.v1.Connection
+	0,  // 8: ledger.v1.ConnectionService.CreateConnection:input_type -> ledger.v1.CreateConnectionRequest
+	1,  // 9: ledger.v1.ConnectionService.RequestConsent:input_type -> ledger.v1.RequestConsentRequest
+	3,  // 10: ledger.v1.ConnectionService.ReplaceCredentials:input_type -> ledger.v1.ReplaceCredentialsRequest
+	4,  // 11: ledger.v1.ConnectionService.DisconnectConnection:input_type -> ledger.v1.DisconnectConnectionRequest
+	8,  // 12: ledger.v1.ConnectionService.BlockConnection:input_type -> ledger.v1.BlockConnectionRequest
+	9,  // 13: ledger.v1.ConnectionService.UnblockConnection:input_type -> ledger.v1.UnblockConnectionRequest
+	10, // 14: ledger.v1.ConnectionService.GetConnection:input_type -> ledger.v1.GetConnectionRequest
+	5,  // 15: ledger.v1.ConnectionService.ListConnections:input_type -> ledger.v1.ListConnectionsRequest
+	6,  // 16: ledger.v1.ConnectionService.ListOverdueConnections:input_type -> ledger.v1.ListOverdueConnectionsRequest
+	11, // 17: ledger.v1.ConnectionService.CreateConnection:output_type -> ledger.v1.ConnectionResponse
+	2,  // 18: ledger.v1.ConnectionService.RequestConsent:output_type -> ledger.v1.RequestConsentResponse
+	11, // 19: ledger.v1.ConnectionService.ReplaceCredentials:output_type -> ledger.v1.ConnectionResponse
+	11, // 20: ledger.v1.ConnectionService.DisconnectConnection:output_type -> ledger.v1.ConnectionResponse
+	11, // 21: ledger.v1.ConnectionService.BlockConnection:output_type -> ledger.v1.ConnectionResponse
+	11, // 22: ledger.v1.ConnectionService.UnblockConnection:output_type -> ledger.v1.ConnectionResponse
+	14, // 23: ledger.v1.ConnectionService.GetConnection:output_type -> ledger.v1.Connection
+	7,  // 24: ledger.v1.ConnectionService.ListConnections:output_type -> ledger.v1.ListConnectionsResponse
+	7,  // 25: ledger.v1.ConnectionService.ListOverdueConnections:output_type -> ledger.v1.ListConnectionsResponse
+	17, // [17:26] is the sub-list for method output_type
+	8,  // [8:17] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_connection_service_proto_init() }
@@ -460,7 +1103,7 @@ func file_ledger_v1_connection_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_connection_service_proto_rawDesc), len(file_ledger_v1_connection_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

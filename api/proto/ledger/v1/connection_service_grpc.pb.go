@@ -19,10 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ConnectionService_CreateConnection_FullMethodName  = "/ledger.v1.ConnectionService/CreateConnection"
-	ConnectionService_BlockConnection_FullMethodName   = "/ledger.v1.ConnectionService/BlockConnection"
-	ConnectionService_UnblockConnection_FullMethodName = "/ledger.v1.ConnectionService/UnblockConnection"
-	ConnectionService_GetConnection_FullMethodName     = "/ledger.v1.ConnectionService/GetConnection"
+	ConnectionService_CreateConnection_FullMethodName       = "/ledger.v1.ConnectionService/CreateConnection"
+	ConnectionService_RequestConsent_FullMethodName         = "/ledger.v1.ConnectionService/RequestConsent"
+	ConnectionService_ReplaceCredentials_FullMethodName     = "/ledger.v1.ConnectionService/ReplaceCredentials"
+	ConnectionService_DisconnectConnection_FullMethodName   = "/ledger.v1.ConnectionService/DisconnectConnection"
+	ConnectionService_BlockConnection_FullMethodName        = "/ledger.v1.ConnectionService/BlockConnection"
+	ConnectionService_UnblockConnection_FullMethodName      = "/ledger.v1.ConnectionService/UnblockConnection"
+	ConnectionService_GetConnection_FullMethodName          = "/ledger.v1.ConnectionService/GetConnection"
+	ConnectionService_ListConnections_FullMethodName        = "/ledger.v1.ConnectionService/ListConnections"
+	ConnectionService_ListOverdueConnections_FullMethodName = "/ledger.v1.ConnectionService/ListOverdueConnections"
 )
 
 // ConnectionServiceClient is the client API for ConnectionService service.
@@ -31,14 +36,30 @@ const (
 //
 // ConnectionService connects merchants' accounts at gateways.
 type ConnectionServiceClient interface {
-	// CreateConnection connects a sandbox account.
+	// CreateConnection connects an account by what it is known by at its gateway: a merchant id and a secret, or nothing
+	// but a name for the sandbox. Credentials are tried at the gateway before the connection is active; the answer says
+	// what became of it. Keys of an account that is to be connected by consent later (imports) need an update_by.
 	CreateConnection(ctx context.Context, in *CreateConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
+	// RequestConsent begins a connection by the merchant's consent (OAuth), or renews one under its id: send him to the
+	// URL of the answer. He comes back to the ledger, which then sends him to return_url.
+	RequestConsent(ctx context.Context, in *RequestConsentRequest, opts ...grpc.CallOption) (*RequestConsentResponse, error)
+	// ReplaceCredentials proves other credentials of the same account, and uses them from then on. The former ones are
+	// used until then. It also brings a connection back that was disconnected.
+	ReplaceCredentials(ctx context.Context, in *ReplaceCredentialsRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
+	// DisconnectConnection gives the account back. What is due is held and nothing is cancelled, so that the merchant can
+	// connect it again.
+	DisconnectConnection(ctx context.Context, in *DisconnectConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
 	// BlockConnection holds every payment that is due through it: no attempt, no failure. Refunds go on.
 	BlockConnection(ctx context.Context, in *BlockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
 	// UnblockConnection ends a block; what was held is charged within the hour, passed periods are skipped.
 	UnblockConnection(ctx context.Context, in *UnblockConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error)
 	// GetConnection shows a connection.
 	GetConnection(ctx context.Context, in *GetConnectionRequest, opts ...grpc.CallOption) (*Connection, error)
+	// ListConnections lists a merchant's connections, by their ids.
+	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
+	// ListOverdueConnections lists the connections of all merchants that need an update, or have expired, by the day until
+	// which they are charged through.
+	ListOverdueConnections(ctx context.Context, in *ListOverdueConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
 }
 
 type connectionServiceClient struct {
@@ -53,6 +74,36 @@ func (c *connectionServiceClient) CreateConnection(ctx context.Context, in *Crea
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ConnectionResponse)
 	err := c.cc.Invoke(ctx, ConnectionService_CreateConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) RequestConsent(ctx context.Context, in *RequestConsentRequest, opts ...grpc.CallOption) (*RequestConsentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RequestConsentResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_RequestConsent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) ReplaceCredentials(ctx context.Context, in *ReplaceCredentialsRequest, opts ...grpc.CallOption) (*ConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectionResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_ReplaceCredentials_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) DisconnectConnection(ctx context.Context, in *DisconnectConnectionRequest, opts ...grpc.CallOption) (*ConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConnectionResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_DisconnectConnection_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,20 +140,56 @@ func (c *connectionServiceClient) GetConnection(ctx context.Context, in *GetConn
 	return out, nil
 }
 
+func (c *connectionServiceClient) ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConnectionsResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_ListConnections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *connectionServiceClient) ListOverdueConnections(ctx context.Context, in *ListOverdueConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConnectionsResponse)
+	err := c.cc.Invoke(ctx, ConnectionService_ListOverdueConnections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ConnectionServiceServer is the server API for ConnectionService service.
 // All implementations must embed UnimplementedConnectionServiceServer
 // for forward compatibility.
 //
 // ConnectionService connects merchants' accounts at gateways.
 type ConnectionServiceServer interface {
-	// CreateConnection connects a sandbox account.
+	// CreateConnection connects an account by what it is known by at its gateway: a merchant id and a secret, or nothing
+	// but a name for the sandbox. Credentials are tried at the gateway before the connection is active; the answer says
+	// what became of it. Keys of an account that is to be connected by consent later (imports) need an update_by.
 	CreateConnection(context.Context, *CreateConnectionRequest) (*ConnectionResponse, error)
+	// RequestConsent begins a connection by the merchant's consent (OAuth), or renews one under its id: send him to the
+	// URL of the answer. He comes back to the ledger, which then sends him to return_url.
+	RequestConsent(context.Context, *RequestConsentRequest) (*RequestConsentResponse, error)
+	// ReplaceCredentials proves other credentials of the same account, and uses them from then on. The former ones are
+	// used until then. It also brings a connection back that was disconnected.
+	ReplaceCredentials(context.Context, *ReplaceCredentialsRequest) (*ConnectionResponse, error)
+	// DisconnectConnection gives the account back. What is due is held and nothing is cancelled, so that the merchant can
+	// connect it again.
+	DisconnectConnection(context.Context, *DisconnectConnectionRequest) (*ConnectionResponse, error)
 	// BlockConnection holds every payment that is due through it: no attempt, no failure. Refunds go on.
 	BlockConnection(context.Context, *BlockConnectionRequest) (*ConnectionResponse, error)
 	// UnblockConnection ends a block; what was held is charged within the hour, passed periods are skipped.
 	UnblockConnection(context.Context, *UnblockConnectionRequest) (*ConnectionResponse, error)
 	// GetConnection shows a connection.
 	GetConnection(context.Context, *GetConnectionRequest) (*Connection, error)
+	// ListConnections lists a merchant's connections, by their ids.
+	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
+	// ListOverdueConnections lists the connections of all merchants that need an update, or have expired, by the day until
+	// which they are charged through.
+	ListOverdueConnections(context.Context, *ListOverdueConnectionsRequest) (*ListConnectionsResponse, error)
 	mustEmbedUnimplementedConnectionServiceServer()
 }
 
@@ -116,6 +203,15 @@ type UnimplementedConnectionServiceServer struct{}
 func (UnimplementedConnectionServiceServer) CreateConnection(context.Context, *CreateConnectionRequest) (*ConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateConnection not implemented")
 }
+func (UnimplementedConnectionServiceServer) RequestConsent(context.Context, *RequestConsentRequest) (*RequestConsentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RequestConsent not implemented")
+}
+func (UnimplementedConnectionServiceServer) ReplaceCredentials(context.Context, *ReplaceCredentialsRequest) (*ConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplaceCredentials not implemented")
+}
+func (UnimplementedConnectionServiceServer) DisconnectConnection(context.Context, *DisconnectConnectionRequest) (*ConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DisconnectConnection not implemented")
+}
 func (UnimplementedConnectionServiceServer) BlockConnection(context.Context, *BlockConnectionRequest) (*ConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BlockConnection not implemented")
 }
@@ -124,6 +220,12 @@ func (UnimplementedConnectionServiceServer) UnblockConnection(context.Context, *
 }
 func (UnimplementedConnectionServiceServer) GetConnection(context.Context, *GetConnectionRequest) (*Connection, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConnection not implemented")
+}
+func (UnimplementedConnectionServiceServer) ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConnections not implemented")
+}
+func (UnimplementedConnectionServiceServer) ListOverdueConnections(context.Context, *ListOverdueConnectionsRequest) (*ListConnectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListOverdueConnections not implemented")
 }
 func (UnimplementedConnectionServiceServer) mustEmbedUnimplementedConnectionServiceServer() {}
 func (UnimplementedConnectionServiceServer) testEmbeddedByValue()                           {}
@@ -160,6 +262,60 @@ func _ConnectionService_CreateConnection_Handler(srv interface{}, ctx context.Co
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ConnectionServiceServer).CreateConnection(ctx, req.(*CreateConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_RequestConsent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RequestConsentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).RequestConsent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_RequestConsent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).RequestConsent(ctx, req.(*RequestConsentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_ReplaceCredentials_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplaceCredentialsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).ReplaceCredentials(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_ReplaceCredentials_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).ReplaceCredentials(ctx, req.(*ReplaceCredentialsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_DisconnectConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DisconnectConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).DisconnectConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_DisconnectConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).DisconnectConnection(ctx, req.(*DisconnectConnectionRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -218,6 +374,42 @@ func _ConnectionService_GetConnection_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ConnectionService_ListConnections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConnectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).ListConnections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_ListConnections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).ListConnections(ctx, req.(*ListConnectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ConnectionService_ListOverdueConnections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListOverdueConnectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ConnectionServiceServer).ListOverdueConnections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ConnectionService_ListOverdueConnections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ConnectionServiceServer).ListOverdueConnections(ctx, req.(*ListOverdueConnectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ConnectionService_ServiceDesc is the grpc.ServiceDesc for ConnectionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -230,6 +422,18 @@ var ConnectionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ConnectionService_CreateConnection_Handler,
 		},
 		{
+			MethodName: "RequestConsent",
+			Handler:    _ConnectionService_RequestConsent_Handler,
+		},
+		{
+			MethodName: "ReplaceCredentials",
+			Handler:    _ConnectionService_ReplaceCredentials_Handler,
+		},
+		{
+			MethodName: "DisconnectConnection",
+			Handler:    _ConnectionService_DisconnectConnection_Handler,
+		},
+		{
 			MethodName: "BlockConnection",
 			Handler:    _ConnectionService_BlockConnection_Handler,
 		},
@@ -240,6 +444,14 @@ var ConnectionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetConnection",
 			Handler:    _ConnectionService_GetConnection_Handler,
+		},
+		{
+			MethodName: "ListConnections",
+			Handler:    _ConnectionService_ListConnections_Handler,
+		},
+		{
+			MethodName: "ListOverdueConnections",
+			Handler:    _ConnectionService_ListOverdueConnections_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

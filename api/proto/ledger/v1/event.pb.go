@@ -79,6 +79,13 @@ type Event struct {
 	//	*Event_ConnectionBlocked
 	//	*Event_ConnectionUnblocked
 	//	*Event_FirstPaymentReserved
+	//	*Event_ConsentRequested
+	//	*Event_ConnectionActivated
+	//	*Event_ConnectionRefused
+	//	*Event_ConnectionUpdateNeeded
+	//	*Event_ConnectionExpired
+	//	*Event_ConnectionDisconnected
+	//	*Event_ConnectionResealed
 	Kind          isEvent_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -578,6 +585,69 @@ func (x *Event) GetFirstPaymentReserved() *FirstPaymentReserved {
 	return nil
 }
 
+func (x *Event) GetConsentRequested() *ConsentRequested {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConsentRequested); ok {
+			return x.ConsentRequested
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionActivated() *ConnectionActivated {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionActivated); ok {
+			return x.ConnectionActivated
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionRefused() *ConnectionRefused {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionRefused); ok {
+			return x.ConnectionRefused
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionUpdateNeeded() *ConnectionUpdateNeeded {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionUpdateNeeded); ok {
+			return x.ConnectionUpdateNeeded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionExpired() *ConnectionExpired {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionExpired); ok {
+			return x.ConnectionExpired
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionDisconnected() *ConnectionDisconnected {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionDisconnected); ok {
+			return x.ConnectionDisconnected
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConnectionResealed() *ConnectionResealed {
+	if x != nil {
+		if x, ok := x.Kind.(*Event_ConnectionResealed); ok {
+			return x.ConnectionResealed
+		}
+	}
+	return nil
+}
+
 type isEvent_Kind interface {
 	isEvent_Kind()
 }
@@ -782,6 +852,34 @@ type Event_FirstPaymentReserved struct {
 	FirstPaymentReserved *FirstPaymentReserved `protobuf:"bytes,70,opt,name=first_payment_reserved,json=firstPaymentReserved,proto3,oneof"`
 }
 
+type Event_ConsentRequested struct {
+	ConsentRequested *ConsentRequested `protobuf:"bytes,71,opt,name=consent_requested,json=consentRequested,proto3,oneof"`
+}
+
+type Event_ConnectionActivated struct {
+	ConnectionActivated *ConnectionActivated `protobuf:"bytes,72,opt,name=connection_activated,json=connectionActivated,proto3,oneof"`
+}
+
+type Event_ConnectionRefused struct {
+	ConnectionRefused *ConnectionRefused `protobuf:"bytes,73,opt,name=connection_refused,json=connectionRefused,proto3,oneof"`
+}
+
+type Event_ConnectionUpdateNeeded struct {
+	ConnectionUpdateNeeded *ConnectionUpdateNeeded `protobuf:"bytes,74,opt,name=connection_update_needed,json=connectionUpdateNeeded,proto3,oneof"`
+}
+
+type Event_ConnectionExpired struct {
+	ConnectionExpired *ConnectionExpired `protobuf:"bytes,75,opt,name=connection_expired,json=connectionExpired,proto3,oneof"`
+}
+
+type Event_ConnectionDisconnected struct {
+	ConnectionDisconnected *ConnectionDisconnected `protobuf:"bytes,76,opt,name=connection_disconnected,json=connectionDisconnected,proto3,oneof"`
+}
+
+type Event_ConnectionResealed struct {
+	ConnectionResealed *ConnectionResealed `protobuf:"bytes,77,opt,name=connection_resealed,json=connectionResealed,proto3,oneof"`
+}
+
 func (*Event_SubscriptionStarted) isEvent_Kind() {}
 
 func (*Event_BuyerUpdated) isEvent_Kind() {}
@@ -881,6 +979,20 @@ func (*Event_ConnectionBlocked) isEvent_Kind() {}
 func (*Event_ConnectionUnblocked) isEvent_Kind() {}
 
 func (*Event_FirstPaymentReserved) isEvent_Kind() {}
+
+func (*Event_ConsentRequested) isEvent_Kind() {}
+
+func (*Event_ConnectionActivated) isEvent_Kind() {}
+
+func (*Event_ConnectionRefused) isEvent_Kind() {}
+
+func (*Event_ConnectionUpdateNeeded) isEvent_Kind() {}
+
+func (*Event_ConnectionExpired) isEvent_Kind() {}
+
+func (*Event_ConnectionDisconnected) isEvent_Kind() {}
+
+func (*Event_ConnectionResealed) isEvent_Kind() {}
 
 // Metadata says when, by whom and why an event came to be.
 type Metadata struct {
@@ -1003,7 +1115,7 @@ var File_ledger_v1_event_proto protoreflect.FileDescriptor
 
 const file_ledger_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x15ledger/v1/event.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x18ledger/v1/delivery.proto\x1a\x18ledger/v1/endpoint.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/numbers.proto\x1a\x1bledger/v1/reservation.proto\x1a\x1cledger/v1/subscription.proto\"\xa7\x1f\n" +
+	"\x15ledger/v1/event.proto\x12\tledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aledger/v1/connection.proto\x1a\x18ledger/v1/delivery.proto\x1a\x18ledger/v1/endpoint.proto\x1a\x18ledger/v1/merchant.proto\x1a\x17ledger/v1/numbers.proto\x1a\x1bledger/v1/reservation.proto\x1a\x1cledger/v1/subscription.proto\"\xf5#\n" +
 	"\x05Event\x12/\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x13.ledger.v1.MetadataR\bmetadata\x12S\n" +
 	"\x14subscription_started\x18\n" +
@@ -1056,7 +1168,14 @@ const file_ledger_v1_event_proto_rawDesc = "" +
 	"\x10numbers_reserved\x18C \x01(\v2\x1a.ledger.v1.NumbersReservedH\x00R\x0fnumbersReserved\x12M\n" +
 	"\x12connection_blocked\x18D \x01(\v2\x1c.ledger.v1.ConnectionBlockedH\x00R\x11connectionBlocked\x12S\n" +
 	"\x14connection_unblocked\x18E \x01(\v2\x1e.ledger.v1.ConnectionUnblockedH\x00R\x13connectionUnblocked\x12W\n" +
-	"\x16first_payment_reserved\x18F \x01(\v2\x1f.ledger.v1.FirstPaymentReservedH\x00R\x14firstPaymentReservedB\x06\n" +
+	"\x16first_payment_reserved\x18F \x01(\v2\x1f.ledger.v1.FirstPaymentReservedH\x00R\x14firstPaymentReserved\x12J\n" +
+	"\x11consent_requested\x18G \x01(\v2\x1b.ledger.v1.ConsentRequestedH\x00R\x10consentRequested\x12S\n" +
+	"\x14connection_activated\x18H \x01(\v2\x1e.ledger.v1.ConnectionActivatedH\x00R\x13connectionActivated\x12M\n" +
+	"\x12connection_refused\x18I \x01(\v2\x1c.ledger.v1.ConnectionRefusedH\x00R\x11connectionRefused\x12]\n" +
+	"\x18connection_update_needed\x18J \x01(\v2!.ledger.v1.ConnectionUpdateNeededH\x00R\x16connectionUpdateNeeded\x12M\n" +
+	"\x12connection_expired\x18K \x01(\v2\x1c.ledger.v1.ConnectionExpiredH\x00R\x11connectionExpired\x12\\\n" +
+	"\x17connection_disconnected\x18L \x01(\v2!.ledger.v1.ConnectionDisconnectedH\x00R\x16connectionDisconnected\x12P\n" +
+	"\x13connection_resealed\x18M \x01(\v2\x1d.ledger.v1.ConnectionResealedH\x00R\x12connectionResealedB\x06\n" +
 	"\x04kind\"\xe3\x02\n" +
 	"\bMetadata\x12;\n" +
 	"\voccurred_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1138,7 +1257,14 @@ var file_ledger_v1_event_proto_goTypes = []any{
 	(*ConnectionBlocked)(nil),       // 49: ledger.v1.ConnectionBlocked
 	(*ConnectionUnblocked)(nil),     // 50: ledger.v1.ConnectionUnblocked
 	(*FirstPaymentReserved)(nil),    // 51: ledger.v1.FirstPaymentReserved
-	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
+	(*ConsentRequested)(nil),        // 52: ledger.v1.ConsentRequested
+	(*ConnectionActivated)(nil),     // 53: ledger.v1.ConnectionActivated
+	(*ConnectionRefused)(nil),       // 54: ledger.v1.ConnectionRefused
+	(*ConnectionUpdateNeeded)(nil),  // 55: ledger.v1.ConnectionUpdateNeeded
+	(*ConnectionExpired)(nil),       // 56: ledger.v1.ConnectionExpired
+	(*ConnectionDisconnected)(nil),  // 57: ledger.v1.ConnectionDisconnected
+	(*ConnectionResealed)(nil),      // 58: ledger.v1.ConnectionResealed
+	(*timestamppb.Timestamp)(nil),   // 59: google.protobuf.Timestamp
 }
 var file_ledger_v1_event_proto_depIdxs = []int32{
 	1,  // 0: ledger.v1.Event.metadata:type_name -> ledger.v1.Metadata
@@ -1192,14 +1318,21 @@ var file_ledger_v1_event_proto_depIdxs = []int32{
 	49, // 48: ledger.v1.Event.connection_blocked:type_name -> ledger.v1.ConnectionBlocked
 	50, // 49: ledger.v1.Event.connection_unblocked:type_name -> ledger.v1.ConnectionUnblocked
 	51, // 50: ledger.v1.Event.first_payment_reserved:type_name -> ledger.v1.FirstPaymentReserved
-	52, // 51: ledger.v1.Metadata.occurred_at:type_name -> google.protobuf.Timestamp
-	52, // 52: ledger.v1.Metadata.recorded_at:type_name -> google.protobuf.Timestamp
-	52, // 53: ledger.v1.Metadata.due_at:type_name -> google.protobuf.Timestamp
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	52, // 51: ledger.v1.Event.consent_requested:type_name -> ledger.v1.ConsentRequested
+	53, // 52: ledger.v1.Event.connection_activated:type_name -> ledger.v1.ConnectionActivated
+	54, // 53: ledger.v1.Event.connection_refused:type_name -> ledger.v1.ConnectionRefused
+	55, // 54: ledger.v1.Event.connection_update_needed:type_name -> ledger.v1.ConnectionUpdateNeeded
+	56, // 55: ledger.v1.Event.connection_expired:type_name -> ledger.v1.ConnectionExpired
+	57, // 56: ledger.v1.Event.connection_disconnected:type_name -> ledger.v1.ConnectionDisconnected
+	58, // 57: ledger.v1.Event.connection_resealed:type_name -> ledger.v1.ConnectionResealed
+	59, // 58: ledger.v1.Metadata.occurred_at:type_name -> google.protobuf.Timestamp
+	59, // 59: ledger.v1.Metadata.recorded_at:type_name -> google.protobuf.Timestamp
+	59, // 60: ledger.v1.Metadata.due_at:type_name -> google.protobuf.Timestamp
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_event_proto_init() }
@@ -1265,6 +1398,13 @@ func file_ledger_v1_event_proto_init() {
 		(*Event_ConnectionBlocked)(nil),
 		(*Event_ConnectionUnblocked)(nil),
 		(*Event_FirstPaymentReserved)(nil),
+		(*Event_ConsentRequested)(nil),
+		(*Event_ConnectionActivated)(nil),
+		(*Event_ConnectionRefused)(nil),
+		(*Event_ConnectionUpdateNeeded)(nil),
+		(*Event_ConnectionExpired)(nil),
+		(*Event_ConnectionDisconnected)(nil),
+		(*Event_ConnectionResealed)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
