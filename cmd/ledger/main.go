@@ -104,6 +104,7 @@ func root() *cobra.Command {
 	)
 	add(caring, "Look after it:",
 		clockCommand(),
+		connectionsCommand(),
 		inDoubtCommand(),
 		parkedCommand(),
 		verifyCommand(),

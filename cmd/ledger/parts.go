@@ -48,7 +48,7 @@ func (s *service) seed(ctx context.Context) error {
 		return err
 	}
 	return s.persist(ctx, func(ctx context.Context) error {
-		_, err := s.connections.Create(ctx, request("connection"), connect.Account{
+		_, err := s.connections.Record(ctx, request("connection"), connect.Account{
 			Merchant: firstMerchant, ID: firstConnection, Gateway: connection.Sandbox,
 		})
 		return err

@@ -25,6 +25,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/process"
 	"ledger.internal/ledger/internal/adapters/rpc"
+	"ledger.internal/ledger/internal/adapters/seal"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/connection"
@@ -49,6 +50,7 @@ type service struct {
 	log     event.Log
 	remote  remoteLog // nil if the log is embedded
 	dial    dialer
+	seal    *seal.Sealer
 	patient bool // wait for a log that is not there yet
 	work    *work.Work
 	views   projection.Spared
@@ -156,6 +158,9 @@ func (s *service) openStores(ctx context.Context) error {
 	if err := s.checkHome(ctx, workFile); err != nil {
 		return err
 	}
+	if s.seal, err = seal.OpenFile(ctx, seal.Options{Path: filepath.Join(dir, "master.key"), Create: true}); err != nil {
+		return err
+	}
 	log, remote, err := openLog(s.place, "--log", s.dial, s.logger)
 	if err != nil {
 		return err
@@ -250,7 +255,7 @@ func (s *service) openAggregates(context.Context) error {
 	s.subscriptions = aggregate.NewRunner(s.log, subscription.Type())
 	s.merchants = aggregate.NewRunner(s.log, merchant.Type())
 	s.connections = connect.New(connect.Config{
-		Runner: aggregate.NewRunner(s.log, connection.Type()), Gateways: s.gateways, Sealer: s.keys, BaseURL: s.baseURL(),
+		Runner: aggregate.NewRunner(s.log, connection.Type()), Gateways: s.gateways, Sealer: s.seal, BaseURL: s.baseURL(),
 		Known: s.knownConnections, Clock: s.clock, Logger: s.logger,
 	})
 	s.endpoints = aggregate.NewRunner(s.log, endpoint.Type())
@@ -269,9 +274,10 @@ func (s *service) openFollowers(ctx context.Context) error {
 	}
 	s.process = process.New(process.Config{
 		Subscriptions: s.subscriptions, Connect: s.connections.Find, Circumstances: s.circumstances, Hurry: s.hurry,
-		Clock: s.clock, Logger: s.logger, Head: head,
+		Wakers: map[string]process.Waker{connection.Category: s.connections.Wake},
+		Clock:  s.clock, Logger: s.logger, Head: head,
 	})
-	s.wake = process.NewWake(s.process, s.work, map[string]process.Waker{connection.Category: s.connections.Wake})
+	s.wake = process.NewWake(s.process, s.work)
 	s.inbound = process.NewInbound(s.process, s.work)
 	s.sender = s.newSender()
 	for _, v := range projection.Views() {

@@ -19,6 +19,8 @@ import (
 func elsewhere() []string {
 	return []string{
 		"merchant_created", "merchant_changed", "connection_created", "connection_blocked", "connection_unblocked",
+		"consent_requested", "connection_activated", "connection_refused", "connection_update_needed", "connection_expired",
+		"connection_disconnected", "connection_resealed",
 		"endpoint_created", "endpoint_changed", "endpoint_disabled",
 		"delivery_concluded", "first_payment_reserved", "numbers_reserved",
 	}

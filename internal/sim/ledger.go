@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/process"
@@ -46,7 +47,7 @@ type ledger struct {
 
 	subscriptions *aggregate.Runner[subscription.State]
 	merchants     *aggregate.Runner[merchant.State]
-	connections   *aggregate.Runner[connection.State]
+	connections   *connect.Connections
 	endpoints     *aggregate.Runner[endpoint.State]
 	reservations  *aggregate.Runner[reservation.State]
 	deliveries    *aggregate.Runner[delivery.State]
@@ -99,20 +100,22 @@ func (l *ledger) open(ctx context.Context) (err error) {
 	}
 	l.subscriptions = aggregate.NewRunner(l.log, subscription.Type())
 	l.merchants = aggregate.NewRunner(l.log, merchant.Type())
-	l.connections = aggregate.NewRunner(l.log, connection.Type())
 	l.endpoints = aggregate.NewRunner(l.log, endpoint.Type())
 	l.reservations = aggregate.NewRunner(l.log, reservation.Type())
 	l.deliveries = aggregate.NewRunner(l.log, delivery.Type())
 	for name, gw := range w.gateways {
 		l.gateways[name] = door.ToGateway(gw, g)
 	}
+	l.connections = connect.New(connect.Config{
+		Runner: aggregate.NewRunner(l.log, connection.Type()), Gateways: l.gateways, BaseURL: home, Clock: w.ledgerClock, Logger: w.logger,
+	})
 	head, err := l.log.Head(ctx)
 	if err != nil {
 		return err
 	}
 	p := process.New(process.Config{
-		Subscriptions: l.subscriptions, Connect: l.connect, Circumstances: l.circumstances, Clock: w.ledgerClock,
-		Logger: w.logger, Head: head,
+		Subscriptions: l.subscriptions, Connect: l.connections.Find, Circumstances: l.circumstances, Clock: w.ledgerClock,
+		Logger: w.logger, Head: head, Wakers: map[string]process.Waker{connection.Category: l.connections.Wake},
 	})
 	wake := process.NewWake(p, l.work)
 	l.inbound = process.NewInbound(p, l.work)
@@ -184,7 +187,6 @@ func (l *ledger) apiConfig() rpc.Config {
 		Reservations: l.reservations, Circumstances: l.circumstances, NextNumber: next.Next,
 		CountEndpoints: func(context.Context, string) (int, error) { return 0, nil },
 		DeliveryBody:   func(context.Context, *ledgerv1.Delivery) (string, error) { return "", nil },
-		Gateways:       l.gateways, BaseURL: home,
 		SaveWebhook: func(ctx context.Context, h work.Webhook) (id int64, fresh bool, err error) {
 			defer l.inbound.Nudge()
 			return l.work.SaveWebhook(ctx, h)
@@ -197,27 +199,14 @@ func (l *ledger) apiConfig() rpc.Config {
 // nobody operates the simulated ledger.
 type nobody struct{ rpc.Operator }
 
-// connect finds a connection and its adapter.
-func (l *ledger) connect(ctx context.Context, merchantID, id string) (gateway.Connection, gateway.Gateway, error) {
-	c, _, err := l.connections.Load(ctx, connection.Stream(merchantID, id))
-	if err != nil {
-		return gateway.Connection{}, nil, err
-	}
-	gw, ok := l.gateways[c.Gateway]
-	if !ok {
-		return gateway.Connection{}, nil, fmt.Errorf("merchant %s has no connection %s", merchantID, id)
-	}
-	return rpc.GatewayConnection(home, c), gw, nil
-}
-
 // circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
 func (l *ledger) circumstances(ctx context.Context, merchantID, connectionID string) (in subscription.Circumstances, err error) {
 	m, _, err := l.merchants.Load(ctx, merchant.Stream(merchantID))
 	if err != nil {
 		return in, err
 	}
-	c, _, err := l.connections.Load(ctx, connection.Stream(merchantID, connectionID))
-	return subscription.Circumstances{Policies: m.Policies, Blocked: c.Blocked}, err
+	c, err := l.connections.Load(ctx, merchantID, connectionID)
+	return subscription.Circumstances{Policies: m.Policies, Blocked: c.Held() != ""}, err
 }
 
 // reserveNumbers takes a block of subscription numbers.

@@ -32,18 +32,11 @@ type Account struct {
 // Create connects an account by what it is known by at its gateway, and has the gateway prove it. The connection is
 // written down first: if the gateway does not answer, the same request sent again goes on from there.
 func (c *Connections) Create(ctx context.Context, q aggregate.Request, a Account) (Result, error) {
-	gw, err := c.gateway(a.Gateway)
-	if err != nil {
-		return Result{}, err
-	}
-	create, err := c.creation(gw, a)
-	if err != nil {
-		return Result{}, err
-	}
-	res, err := c.Runner.Do(ctx, connection.Stream(a.Merchant, a.ID), q, create)
+	res, err := c.Record(ctx, q, a)
 	if err != nil {
 		return res, err
 	}
+	gw := c.Gateways[a.Gateway]
 	if err := c.introduce(ctx, gw, res.State); err != nil {
 		return res, err
 	}
@@ -57,6 +50,19 @@ func (c *Connections) Create(ctx context.Context, q aggregate.Request, a Account
 		proved.Replayed = res.Replayed
 	}
 	return proved, err
+}
+
+// Record writes down that an account is to be connected, and asks its gateway nothing.
+func (c *Connections) Record(ctx context.Context, q aggregate.Request, a Account) (Result, error) {
+	gw, err := c.gateway(a.Gateway)
+	if err != nil {
+		return Result{}, err
+	}
+	create, err := c.creation(gw, a)
+	if err != nil {
+		return Result{}, err
+	}
+	return c.Runner.Do(ctx, connection.Stream(a.Merchant, a.ID), q, create)
 }
 
 func (c *Connections) gateway(name string) (gateway.Gateway, error) {
@@ -76,7 +82,7 @@ func (c *Connections) creation(gw gateway.Gateway, a Account) (connection.Create
 	case !proves && a.Mode == ledgerv1.Mode_MODE_LIVE:
 		return connection.Create{}, aggregate.InvalidField("mode", "CONNECTION_MODE_MISMATCH", "no money moves at this gateway: it is for test only")
 	case consents && a.Secret == "":
-		return connection.Create{}, aggregate.InvalidField("secret", "CONSENT_REQUIRED", "an account of this gateway is connected by its owner's consent: request that")
+		return connection.Create{}, aggregate.InvalidField("secret", "CONNECT_BY_CONSENT", "an account of this gateway is connected by its owner's consent: request that")
 	case consents && a.UpdateBy.IsZero():
 		return connection.Create{}, aggregate.InvalidField("update_by", "UPDATE_BY_REQUIRED", "an account of this gateway that was connected by its keys has to be connected by consent until some day: say which")
 	case proves && a.Secret == "":
@@ -170,6 +176,9 @@ func (c *Connections) activate(ctx context.Context, s connection.State, cause st
 
 // connectedElsewhere refuses an account that another connection of the merchant has.
 func (c *Connections) connectedElsewhere(ctx context.Context, s connection.State, a gateway.Account) *aggregate.Error {
+	if a.ID == "" {
+		return nil
+	}
 	same, err := c.Known(ctx, s.Gateway, a.ID)
 	if err != nil {
 		return &aggregate.Error{Kind: aggregate.Unavailable, Reason: "UNAVAILABLE", Message: "the other connections cannot be read now; try again"}
@@ -214,7 +223,8 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// ReplaceCredentials proves other credentials of the same account, and uses them from then on.
+// ReplaceCredentials proves other credentials of the same account, and uses them from then on. At a gateway that wants
+// none it tells the gateway of the connection anew.
 func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Request, merchant, id, secret, webhookSecret string) (Result, error) {
 	s, err := c.Load(ctx, merchant, id)
 	if err != nil {
@@ -227,30 +237,25 @@ func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Reques
 	if err != nil {
 		return Result{}, err
 	}
-	prover, ok := gw.(gateway.Prover)
-	if !ok || secret == "" {
-		return Result{}, aggregate.InvalidField("secret", "SECRET_REQUIRED", "give the account's secret, for a gateway that knows it by one")
-	}
-	former, err := c.Opened(s)
+	with, err := c.Opened(s)
 	if err != nil {
 		return Result{}, err
 	}
-	sealed, err := c.seal(merchant, id, secret, cmp.Or(webhookSecret, former.WebhookSecret))
-	if err != nil {
-		return Result{}, err
-	}
-	with := former
-	with.Secret, with.WebhookSecret = secret, cmp.Or(webhookSecret, former.WebhookSecret)
-	account, err := prover.Prove(ctx, with)
+	with.Secret, with.WebhookSecret = cmp.Or(secret, with.Secret), cmp.Or(webhookSecret, with.WebhookSecret)
+	account, err := c.proved(ctx, gw, with, secret)
 	var refusal *gateway.Refusal
-	if errors.As(err, &refusal) {
+	switch {
+	case errors.As(err, &refusal):
 		if _, err := c.refuse(ctx, s, q.ID, "", connection.Refusal{Reason: refusal.Reason, Message: refusal.Message}); err != nil {
 			return Result{}, err
 		}
 		return Result{}, aggregate.Refuse(refusal.Reason, "%s", refusal.Message)
+	case err != nil:
+		return Result{}, err
 	}
+	sealed, err := c.seal(merchant, id, with.Secret, with.WebhookSecret)
 	if err != nil {
-		return Result{}, c.unanswered(s, err)
+		return Result{}, err
 	}
 	c.activating.Lock()
 	defer c.activating.Unlock()
@@ -260,4 +265,25 @@ func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Reques
 	return c.Runner.Do(ctx, connection.Stream(merchant, id), q, connection.Activate{
 		Account: account.ID, Name: account.Name, PublishableKey: account.PublishableKey, Live: account.Live, Credentials: sealed,
 	})
+}
+
+// proved is the account that credentials are of, by the word of its gateway.
+func (c *Connections) proved(ctx context.Context, gw gateway.Gateway, with gateway.Connection, secret string) (gateway.Account, error) {
+	prover, proves := gw.(gateway.Prover)
+	connector, told := gw.(gateway.Connector)
+	var account gateway.Account
+	var err error
+	switch {
+	case proves && secret != "":
+		account, err = prover.Prove(ctx, with)
+	case told && !proves:
+		account, err = gateway.Account{ID: with.Account, Live: with.Live}, connector.Connect(ctx, with)
+	default:
+		return account, aggregate.InvalidField("secret", "SECRET_REQUIRED", "the gateway knows the account by its secret")
+	}
+	var refusal *gateway.Refusal
+	if err != nil && !errors.As(err, &refusal) {
+		err = c.unanswered(connection.State{Merchant: with.Merchant, ID: with.ID, Gateway: with.Gateway}, err)
+	}
+	return account, err
 }

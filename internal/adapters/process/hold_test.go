@@ -117,7 +117,7 @@ func TestUnblockedIsChargedAtOnce(t *testing.T) {
 		_, err := connections.Do(t.Context(), conns.Stream(merchant, connection), aggregate.Request{ID: id, At: w.clock.Now()}, c)
 		w.ok(err)
 	}
-	do("create", conns.Create{Merchant: merchant, ID: connection, Gateway: "sandbox", WebhookSecret: secret})
+	do("create", conns.Create{Merchant: merchant, ID: connection, Gateway: "sandbox"})
 	do("block", conns.Block{ID: connection, Reason: "suspended"})
 	b := w.runBus(connections)
 	w.start("s", "tok_ok")

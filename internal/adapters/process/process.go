@@ -36,7 +36,9 @@ type Config struct {
 	Circumstances func(ctx context.Context, merchant, connection string) (subscription.Circumstances, error)
 	// Hurry has what the handlers have set aside of a merchant's subscriptions tried again now. It does not wait.
 	// Without it, what a blocked connection held is tried within the hour after the block.
-	Hurry  func(merchant string)
+	Hurry func(merchant string)
+	// Wakers wake what is no subscription, by the category of its streams.
+	Wakers map[string]Waker
 	Clock  clock.Clock
 	Logger *slog.Logger
 	// Head is where the log ended before this run began. What was intended up to there may have been sent by an

@@ -38,14 +38,12 @@ type Waker func(ctx context.Context, stream string) (next time.Time, err error)
 type Wake struct {
 	*Process
 	timers Timers
-	others map[string]Waker
 	pace
 }
 
-// NewWake returns a Wake over timers. Nudge it when timers were written. others wake what is no subscription, by the
-// category of its streams.
-func NewWake(p *Process, timers Timers, others map[string]Waker) *Wake {
-	return &Wake{Process: p, timers: timers, others: others, pace: newPace()}
+// NewWake returns a Wake over timers. Nudge it when timers were written.
+func NewWake(p *Process, timers Timers) *Wake {
+	return &Wake{Process: p, timers: timers, pace: newPace()}
 }
 
 // Run wakes what is due, then waits for the next instant or for news, until ctx ends.
@@ -84,7 +82,7 @@ func (w *Wake) wakeDue(ctx context.Context) error {
 // instant. The error is that the timer still stands, and is due.
 func (w *Wake) wake(ctx context.Context, t work.Timer) error {
 	wakeOne := w.wakeOne
-	if other, ok := w.others[event.Category(t.Stream)]; ok {
+	if other, ok := w.Wakers[event.Category(t.Stream)]; ok {
 		wakeOne = other
 	}
 	next, err := wakeOne(ctx, t.Stream)

@@ -28,10 +28,12 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/db"
 	"ledger.internal/ledger/internal/adapters/eventstore/memory"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/rpc"
+	"ledger.internal/ledger/internal/adapters/seal"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/connection"
@@ -89,7 +91,7 @@ func bareWorld(t testing.TB, log event.Log, change ...func(*rpc.Config)) *world 
 	t.Helper()
 	w := quietWorld(t, log, change...)
 	w.follow(w.views, projection.Views()...)
-	w.follow(w.store, projection.Deliveries())
+	w.follow(w.store, projection.Deliveries(), projection.Connections())
 	w.running.Go(func() { w.work(w.ctx) })
 	return w
 }
@@ -144,18 +146,19 @@ func (w *world) newConfig() rpc.Config {
 		Log: w.log, Clock: w.clock, Views: w.views, Work: w.store,
 		Subscriptions: w.subscriptions,
 		Merchants:     aggregate.NewRunner(w.log, merchant.Type()),
-		Connections:   aggregate.NewRunner(w.log, connection.Type()),
-		Endpoints:     aggregate.NewRunner(w.log, endpoint.Type()),
-		Reservations:  aggregate.NewRunner(w.log, reservation.Type()),
+		Connections: connect.New(connect.Config{
+			Runner: aggregate.NewRunner(w.log, connection.Type()), Gateways: map[string]gateway.Gateway{"sandbox": w.gateway},
+			Sealer: newSealer(w.t), BaseURL: "http://ledger.test", Known: w.known, Clock: w.clock, Logger: slog.New(slog.NewJSONHandler(w.logged, nil)),
+		}),
+		Endpoints:    aggregate.NewRunner(w.log, endpoint.Type()),
+		Reservations: aggregate.NewRunner(w.log, reservation.Type()),
 		Circumstances: func(ctx context.Context, merchantID, id string) (subscription.Circumstances, error) {
-			c, _, err := w.config.Connections.Load(ctx, connection.Stream(merchantID, id))
-			return subscription.Circumstances{Blocked: c.Blocked}, err
+			c, err := w.config.Connections.Load(ctx, merchantID, id)
+			return subscription.Circumstances{Blocked: c.Held() != ""}, err
 		},
 		NextNumber:     allocator.Next,
 		CountEndpoints: func(context.Context, string) (int, error) { return 0, nil },
 		DeliveryBody:   func(context.Context, *ledgerv1.Delivery) (string, error) { return "", nil },
-		Gateways:       map[string]gateway.Gateway{"sandbox": w.gateway},
-		BaseURL:        "http://ledger.test",
 		SaveWebhook:    w.store.SaveWebhook,
 		WaitFor: func(ctx context.Context, follower string, p event.Position) error {
 			return w.followers[follower].WaitFor(ctx, p)
@@ -165,6 +168,32 @@ func (w *world) newConfig() rpc.Config {
 		Logger:   slog.New(slog.NewJSONHandler(w.logged, nil)),
 		Grace:    10 * time.Second,
 	}
+}
+
+// newSealer seals under a key that nobody else has.
+func newSealer(t testing.TB) *seal.Sealer {
+	t.Helper()
+	s, err := seal.OpenFile(context.Background(), seal.Options{Path: filepath.Join(t.TempDir(), "master.key"), Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// known lists the connections that the projection has seen, once it has seen all.
+func (w *world) known(ctx context.Context, gatewayName, account string) (all []connect.Ref, err error) {
+	head, err := w.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.followers[projection.Connections().Name].WaitFor(ctx, head); err != nil {
+		return nil, err
+	}
+	found, err := projection.FindConnections(ctx, w.store, gatewayName, account)
+	for _, c := range found {
+		all = append(all, connect.Ref{Merchant: c.Merchant, ID: c.ID})
+	}
+	return all, err
 }
 
 func (w *world) serve() {
@@ -344,6 +373,8 @@ type fakeGateway struct {
 }
 
 // Connect implements gateway.Connector.
+func (g *fakeGateway) Traits() gateway.Traits { return gateway.Traits{} }
+
 func (g *fakeGateway) Connect(_ context.Context, c gateway.Connection) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -19,6 +19,8 @@ func others() map[protoreflect.Name]bool {
 		"endpoint_created": true, "endpoint_changed": true, "endpoint_disabled": true,
 		"delivery_concluded": true, "numbers_reserved": true,
 		"connection_blocked": true, "connection_unblocked": true, "first_payment_reserved": true,
+		"consent_requested": true, "connection_activated": true, "connection_refused": true, "connection_update_needed": true,
+		"connection_expired": true, "connection_disconnected": true, "connection_resealed": true,
 	}
 }
 

@@ -1,6 +1,7 @@
 package connection_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,13 +15,13 @@ import (
 func created(processor, url string) *ledgerv1.Event {
 	return &ledgerv1.Event{Kind: &ledgerv1.Event_ConnectionCreated{ConnectionCreated: &ledgerv1.ConnectionCreated{
 		MerchantId: "acme", ConnectionId: "main", Gateway: "sandbox", Processor: processor,
-		Mode: ledgerv1.Mode_MODE_TEST, Url: url, WebhookSecret: "hush",
+		Mode: ledgerv1.Mode_MODE_TEST, Url: url, Credentials: []byte("sealed"),
 	}}}
 }
 
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	good := connection.Create{Merchant: "acme", ID: "main", Gateway: "sandbox", WebhookSecret: "hush"}
+	good := connection.Create{Merchant: "acme", ID: "main", Gateway: "sandbox", Credentials: []byte("sealed")}
 	with := func(change func(*connection.Create)) connection.Create {
 		c := good
 		change(&c)
@@ -53,10 +54,6 @@ func TestCreate(t *testing.T) {
 			when: with(func(c *connection.Create) { c.ID = "" }),
 			err:  invalid("ID_INVALID", "connection_id"),
 		},
-		"at a gateway nobody knows": {
-			when: with(func(c *connection.Create) { c.Gateway = "stripe" }),
-			err:  invalid("GATEWAY_UNKNOWN", "gateway"),
-		},
 		"at no gateway": {
 			when: with(func(c *connection.Create) { c.Gateway = "" }),
 			err:  invalid("GATEWAY_UNKNOWN", "gateway"),
@@ -69,9 +66,17 @@ func TestCreate(t *testing.T) {
 			when: with(func(c *connection.Create) { c.URL = "localhost:8080" }),
 			err:  invalid("URL_INVALID", "url"),
 		},
-		"without a secret": {
-			when: with(func(c *connection.Create) { c.WebhookSecret = "" }),
-			err:  invalid("SECRET_REQUIRED", "webhook_secret"),
+		"of an account whose name is too long": {
+			when: with(func(c *connection.Create) { c.Account = strings.Repeat("a", 256) }),
+			err:  invalid("ACCOUNT_TOO_LONG", "account"),
+		},
+		"with a publishable key that is too long": {
+			when: with(func(c *connection.Create) { c.PublishableKey = strings.Repeat("a", 256) }),
+			err:  invalid("ACCOUNT_TOO_LONG", "publishable_key"),
+		},
+		"until a day that has passed": {
+			when: with(func(c *connection.Create) { c.Now, c.UpdateBy = noon, noon }),
+			err:  invalid("UPDATE_BY_PAST", "update_by"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +103,7 @@ func TestCreate(t *testing.T) {
 func TestEveryProcessorCanBeStoodFor(t *testing.T) {
 	t.Parallel()
 	for _, p := range []string{"Stripe", "PayPal", "Braintree", "Authorize.net", "payabl"} {
-		c := connection.Create{Merchant: "acme", ID: "main", Gateway: "sandbox", Processor: p, WebhookSecret: "hush"}
+		c := connection.Create{Merchant: "acme", ID: "main", Gateway: "sandbox", Processor: p, Credentials: []byte("sealed")}
 		got, err := c.Decide(connection.State{})
 		if diff := cmp.Diff([]*ledgerv1.Event{created(p, "")}, got, protocmp.Transform()); err != nil || diff != "" {
 			t.Errorf("%s: error %v, events (-want +got):\n%s", p, err, diff)
@@ -116,7 +121,7 @@ func TestEvolve(t *testing.T) {
 	s = connection.Evolve(s, &ledgerv1.Event{Kind: &ledgerv1.Event_NumbersReserved{}}) // somebody else's
 	want := connection.State{
 		Merchant: "acme", ID: "main", Gateway: "sandbox", Processor: "PayPal", Mode: ledgerv1.Mode_MODE_TEST,
-		URL: "http://127.0.0.1:9000", WebhookSecret: "hush",
+		URL: "http://127.0.0.1:9000", Credentials: []byte("sealed"), Status: ledgerv1.ConnectionState_CONNECTION_STATE_ACTIVE,
 	}
 	if diff := cmp.Diff(want, s); diff != "" || !s.Exists() {
 		t.Errorf("state (-want +got):\n%s", diff)
