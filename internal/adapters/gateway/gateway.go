@@ -115,6 +115,7 @@ const (
 	ConsentDenied      = "CONSENT_DENIED"           // the merchant said no
 	ConsentCodeInvalid = "CONSENT_CODE_INVALID"     // the code has expired, was used, or was made for somebody else
 	AccountIneligible  = "ACCOUNT_INELIGIBLE"       // another platform controls the account
+	AccountMismatch    = "ACCOUNT_MISMATCH"         // it is another account than the connection's
 	ModeMismatch       = "CONNECTION_MODE_MISMATCH" // a test account for a live connection, or the other way round
 	CredentialsRefused = "CREDENTIALS_REFUSED"      // the gateway does not know them
 )
