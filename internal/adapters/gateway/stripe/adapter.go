@@ -20,13 +20,24 @@ const (
 	customerTimeout = 10 * time.Second
 )
 
-// Config says how the adapter calls. At least one key has to be set, unless every connection has its own.
+// Config says how the adapter calls, and as which platform. At least one key has to be set, unless every connection has
+// its own.
 type Config struct {
 	// LiveKey and TestKey are the platform's secret keys, for connections without a Secret: the account is then named by
 	// the header Stripe-Account. https://docs.stripe.com/connect/authentication
 	LiveKey, TestKey string
+	// LiveClientID and TestClientID name the platform to a merchant who is asked for his consent; Stripe gives out one for
+	// each mode. https://docs.stripe.com/connect/oauth-standard-accounts#create-the-oauth-link
+	LiveClientID, TestClientID string
+	// WebhookSecrets are those of the platform's endpoints, for connections without one of their own. There are several
+	// because a live endpoint has another than a test endpoint, and for a while both the old and the new one while a
+	// secret is exchanged. https://docs.stripe.com/webhooks#roll-endpoint-secrets
+	WebhookSecrets []string
 	// URL is called for connections that name none; https://api.stripe.com if empty.
 	URL string
+	// ConnectURL is where consent is asked for and given back; https://connect.stripe.com if empty.
+	// https://docs.stripe.com/connect/oauth-reference
+	ConnectURL string
 	// HTTPClient is gateway.NewHTTPClient's if nil.
 	HTTPClient *http.Client
 	// Timeout is for one request, the answer included; 20 s if zero.
@@ -40,6 +51,9 @@ var (
 	_ gateway.Gateway   = (*Gateway)(nil)
 	_ gateway.Notifier  = (*Gateway)(nil)
 	_ gateway.Completer = (*Gateway)(nil)
+	_ gateway.Consenter = (*Gateway)(nil)
+	_ gateway.Prover    = (*Gateway)(nil)
+	_ gateway.Router    = (*Gateway)(nil)
 )
 
 // New returns the adapter.

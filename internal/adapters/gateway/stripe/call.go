@@ -18,15 +18,28 @@ import (
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
+// domain is what all of Stripe's addresses end in.
+const domain = "stripe.com"
+
 // call sends one request in the name of the connection's account. Its errors are *gateway.SendError.
 func (g *Gateway) call(conn gateway.Connection, method, path string, params stripego.ParamsContainer) (gateway.Reply, error) {
+	if conn.URL != "" && conn.URL != g.c.URL {
+		if err := gateway.CheckAddress(conn.URL, domain, conn.Live); err != nil {
+			return gateway.Reply{}, &gateway.SendError{Err: configError(err.Error())}
+		}
+	}
+	return g.send(conn, cmp.Or(conn.URL, g.c.URL, stripego.APIURL), method, path, params)
+}
+
+// send is a call to a given address, which has to be Stripe's.
+func (g *Gateway) send(conn gateway.Connection, base, method, path string, params stripego.ParamsContainer) (gateway.Reply, error) {
 	key, err := g.secret(conn)
 	if err != nil {
 		return gateway.Reply{}, &gateway.SendError{Err: err}
 	}
 	w := &wire{client: g.c.HTTPClient, timeout: g.c.Timeout}
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
-		URL: stripego.String(cmp.Or(conn.URL, g.c.URL, stripego.APIURL)),
+		URL: stripego.String(base),
 		HTTPClient: &http.Client{
 			Transport:     w,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -126,9 +139,12 @@ const (
 	invalidRequest = "invalid_request_error"
 )
 
+// accountInvalid: the merchant has taken our access away, or there is no such account.
+const accountInvalid = "account_invalid"
+
 // configCodes say that Stripe refuses the connection, not the payment. https://docs.stripe.com/error-codes
 var configCodes = map[string]bool{
-	"account_invalid":                 true, // the merchant has taken our access away, or there is no such account
+	accountInvalid:                    true,
 	"api_key_expired":                 true,
 	"livemode_mismatch":               true,
 	"not_allowed_on_standard_account": true,

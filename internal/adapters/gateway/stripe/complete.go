@@ -11,8 +11,11 @@ import (
 )
 
 // Complete implements gateway.Completer: of a refund or a dispute it reads the payment's metadata, of a detached method
-// its customer's.
+// its customer's. Whether access is still taken away it asks too, for such a notice may come late.
 func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+	if n.Kind == gateway.NoticeDisconnected {
+		return g.confirmDisconnected(ctx, conn, n)
+	}
 	path := pathOf(n)
 	if path == "" {
 		return n, nil
@@ -39,6 +42,22 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 	if n.Refund != nil {
 		r := *n.Refund
 		r.ChargeKey, n.Refund = o.Metadata[metaKey], &r
+	}
+	return n, nil
+}
+
+// confirmDisconnected ignores the notice of a consent that has been given again since: webhooks are repeated for days. One
+// about an account with a key of its own says nothing, for that key still opens it.
+func (g *Gateway) confirmDisconnected(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+	if conn.Secret != "" {
+		return gateway.Notice{ID: n.ID}, nil
+	}
+	granted, err := g.granted(ctx, conn)
+	if err != nil {
+		return gateway.Notice{}, fmt.Errorf("complete %s: %w", n.ID, err)
+	}
+	if granted {
+		return gateway.Notice{ID: n.ID}, nil
 	}
 	return n, nil
 }

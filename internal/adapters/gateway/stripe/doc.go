@@ -35,4 +35,11 @@
 //
 // A refund's or dispute's webhook names its payment by id and nothing else of ours, and a detached method names its
 // customer: Complete asks Stripe for the rest.
+//
+// # Connections
+//
+// A merchant connects his account by his consent on Stripe's page (https://docs.stripe.com/connect/oauth-reference): from
+// then on the platform's key acts for it, named by its id, and nothing of his is kept that opens anything. Or he gives a
+// secret key of his own. Either key is sent to Stripe alone, whatever address a connection names. The platform's endpoint
+// gets the events of all its accounts; Route tells them apart.
 package stripe

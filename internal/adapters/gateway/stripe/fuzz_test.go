@@ -50,6 +50,42 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// FuzzRoute says that an account is told only under the signature of one of the platform's secrets, and that the very
+// bytes which tell it are those that Read then takes for the account's.
+func FuzzRoute(f *testing.F) {
+	now := time.Date(2026, time.January, 31, 12, 0, 0, 0, time.UTC)
+	secrets := []string{"whsec_live", "whsec_test"}
+	g := New(Config{WebhookSecrets: secrets})
+	route := func(header string, body []byte) (string, bool, error) {
+		return g.Route(http.Header{signatureHeader: {header}}, body, now)
+	}
+	f.Fuzz(func(t *testing.T, header string, body []byte) {
+		if _, _, err := route(header, body); !errors.Is(err, ErrBadSignature) && !errors.Is(err, ErrOldSignature) {
+			signed := false
+			for _, secret := range secrets {
+				sum := hex.EncodeToString(webhook.ComputeSignature(signedAt(header), body, secret))
+				signed = signed || bytes.Contains(bytes.ToLower([]byte(header)), []byte(sum))
+			}
+			if !signed {
+				t.Fatalf("header %q is believed: %v", header, err)
+			}
+		}
+		for _, secret := range secrets {
+			right := "t=" + strconv.FormatInt(now.Unix(), 10) + ",v1=" + hex.EncodeToString(webhook.ComputeSignature(now, body, secret))
+			account, live, err := route(right, body)
+			if err != nil && (!errors.Is(err, gateway.ErrUnreadable) || account != "" || live) {
+				t.Fatalf("signed and refused: %q, %v, %v", account, live, err)
+			}
+			if _, err2 := g.Read(gateway.Connection{Account: account, Live: live}, body); err == nil && errors.Is(err2, ErrOtherAccount) {
+				t.Fatalf("routed to %q, and not its own", account)
+			}
+			if _, _, err := route(right, append(bytes.Clone(body), ' ')); !errors.Is(err, ErrBadSignature) {
+				t.Fatalf("another body under the same signature: %v", err)
+			}
+		}
+	})
+}
+
 // wantWhole says that a notice holds what its kind promises.
 func wantWhole(t *testing.T, n gateway.Notice) {
 	t.Helper()

@@ -64,7 +64,9 @@ func TestEveryRequestIsLegal(t *testing.T) {
 	for _, path := range []string{"/v1/checkout/sessions/cs_123", "/v1/refunds/re_123", "/v1/charges/ch_123", "/v1/customers/cus_123"} {
 		_, _ = g.get(ctx, conn, path, nil)
 	}
-	if len(seen.answers) < 25 {
+	_, _, _ = g.account(ctx, gateway.Connection{URL: conn.URL, Secret: "sk_test_123"}, "/v1/account")
+	_, _, _ = g.connected(ctx, conn, "acct_123")
+	if len(seen.answers) < 27 {
 		t.Errorf("only %d requests were judged", len(seen.answers))
 	}
 	for _, a := range seen.answers {

@@ -24,7 +24,7 @@ const (
 
 // Why Verify refuses a webhook.
 var (
-	ErrNoSecret     = errors.New("the connection has no webhook secret")
+	ErrNoSecret     = errors.New("no webhook secret is set")
 	ErrBadSignature = errors.New("the webhook's signature is missing or wrong")
 	ErrOldSignature = errors.New("the webhook's signature is too old or of the future")
 	ErrBadBody      = fmt.Errorf("it is signed: %w", gateway.ErrUnreadable)
@@ -47,20 +47,37 @@ func EventTypes() []string {
 	}
 }
 
-// Verify implements gateway.Notifier. https://docs.stripe.com/webhooks#verify-manually
+// Verify implements gateway.Notifier.
 func (g *Gateway) Verify(conn gateway.Connection, header http.Header, body []byte, now time.Time) (gateway.Notice, error) {
-	if conn.WebhookSecret == "" {
-		return gateway.Notice{}, ErrNoSecret
+	secrets := g.c.WebhookSecrets
+	if conn.WebhookSecret != "" {
+		secrets = []string{conn.WebhookSecret}
 	}
-	signature := header.Get(signatureHeader)
-	if err := webhook.ValidatePayloadIgnoringTolerance(body, signature, conn.WebhookSecret); err != nil {
-		return gateway.Notice{}, fmt.Errorf("%w: %w", ErrBadSignature, err)
-	}
-	// The library measures by a clock of its own, and believes the future.
-	if d := now.Sub(signedAt(signature)); d > tolerance || d < -tolerance {
-		return gateway.Notice{}, ErrOldSignature
+	if err := checkSignature(secrets, header.Get(signatureHeader), body, now); err != nil {
+		return gateway.Notice{}, err
 	}
 	return g.Read(conn, body)
+}
+
+// checkSignature refuses a body that none of the secrets has signed a short while ago.
+// https://docs.stripe.com/webhooks#verify-manually
+func checkSignature(secrets []string, signature string, body []byte, now time.Time) error {
+	err := ErrNoSecret
+	for _, secret := range secrets {
+		if secret == "" {
+			continue // what it would sign, anybody could
+		}
+		refused := webhook.ValidatePayloadIgnoringTolerance(body, signature, secret)
+		if refused == nil {
+			// The library measures by a clock of its own, and believes the future.
+			if d := now.Sub(signedAt(signature)); d > tolerance || d < -tolerance {
+				return ErrOldSignature
+			}
+			return nil
+		}
+		err = fmt.Errorf("%w: %w", ErrBadSignature, refused)
+	}
+	return err
 }
 
 // signedAt is the time that a valid header vouches for: the last one, if there are several, is what was signed.
@@ -91,11 +108,19 @@ type event struct {
 	} `json:"data"`
 }
 
-// Read implements gateway.Notifier.
-func (g *Gateway) Read(conn gateway.Connection, body []byte) (gateway.Notice, error) {
+func eventOf(body []byte) (*event, error) {
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil || e.ID == "" || e.Object != "event" || e.Type == "" {
-		return gateway.Notice{}, ErrBadBody
+		return nil, ErrBadBody
+	}
+	return &e, nil
+}
+
+// Read implements gateway.Notifier.
+func (g *Gateway) Read(conn gateway.Connection, body []byte) (gateway.Notice, error) {
+	e, err := eventOf(body)
+	if err != nil {
+		return gateway.Notice{}, err
 	}
 	if want := account(conn); want != nil && e.Account != *want || want == nil && e.Account != "" && e.Account != conn.Account {
 		return gateway.Notice{}, ErrOtherAccount

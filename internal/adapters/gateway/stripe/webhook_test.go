@@ -77,10 +77,37 @@ func TestSignatures(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %v", name, n, err, test.want)
 		}
 	}
-	conn := w.conn
-	conn.WebhookSecret = ""
-	if _, err := w.gateway.Verify(conn, stripetest.Sign(start, body, ""), body, start); !errors.Is(err, stripe.ErrNoSecret) {
-		t.Errorf("no secret: got %v", err)
+}
+
+// A connection's own secret counts, if it has one, else the platform's; nothing is signed by no secret.
+func TestWhoseSecretCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.paid(t, "k")
+	body := w.server.Events()[0].Body
+	for name, test := range map[string]struct {
+		own      string
+		platform []string
+		signed   string
+		want     error
+	}{
+		"none":                             {signed: "", want: stripe.ErrNoSecret},
+		"an empty one":                     {platform: []string{""}, signed: "", want: stripe.ErrNoSecret},
+		"its own":                          {own: "whsec_own", signed: "whsec_own"},
+		"its own, and not the platform's":  {own: "whsec_own", platform: []string{"whsec_a"}, signed: "whsec_a", want: stripe.ErrBadSignature},
+		"the platform's only":              {platform: []string{"whsec_a"}, signed: "whsec_a"},
+		"the platform's second":            {platform: []string{"whsec_a", "whsec_b"}, signed: "whsec_b"},
+		"the platform's, after an empty":   {platform: []string{"", "whsec_b"}, signed: "whsec_b"},
+		"the platform's, before another":   {platform: []string{"whsec_a", "whsec_b"}, signed: "whsec_a"},
+		"a third beside the platform's":    {platform: []string{"whsec_a", "whsec_b"}, signed: "whsec_c", want: stripe.ErrBadSignature},
+		"signed by nothing, with a secret": {platform: []string{"whsec_a", ""}, signed: "", want: stripe.ErrBadSignature},
+	} {
+		conn := w.conn
+		conn.WebhookSecret = test.own
+		g := stripe.New(stripe.Config{TestKey: secretKey, WebhookSecrets: test.platform})
+		if _, err := g.Verify(conn, stripetest.Sign(start, body, test.signed), body, start); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
 	}
 }
 
@@ -201,11 +228,12 @@ func TestWebhooksOfEnds(t *testing.T) {
 	before := len(w.server.Events())
 	_, pm, _ := strings.Cut(method, "/")
 	must(t, w.server.Detach(pm))
-	w.server.Emit("account.application.deauthorized", map[string]any{"id": "ca_1", "object": "application"})
-	equal(t, "notices", w.read(t, before), []gateway.Notice{
+	equal(t, "of a method", w.read(t, before), []gateway.Notice{
 		{Kind: gateway.NoticeAgreement, Subscription: "s1", Method: method, Code: "payment_method_detached"},
-		{Kind: gateway.NoticeDisconnected},
 	})
+	before = len(w.server.Events())
+	must(t, w.server.Disconnect(account))
+	equal(t, "of the access", w.read(t, before), []gateway.Notice{{Kind: gateway.NoticeDisconnected}})
 }
 
 // What is none of ours is authentic and ignored; what is of another account is not taken.

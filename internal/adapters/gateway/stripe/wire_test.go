@@ -199,9 +199,49 @@ func TestAKeyOfItsOwn(t *testing.T) {
 	server := stripetest.New(stripetest.Config{Key: "sk_live_own", Live: true})
 	srv := httptest.NewServer(server)
 	t.Cleanup(srv.Close)
-	conn := gateway.Connection{Merchant: "m1", URL: srv.URL, Account: "acct_1", Secret: "sk_live_own", Live: true}
-	if r := stripe.New(stripe.Config{}).Charge(t.Context(), conn, first("k", "pm_card_visa")); r.Class != gateway.Accepted {
+	conn := gateway.Connection{Merchant: "m1", Account: stripetest.Own, Secret: "sk_live_own", Live: true}
+	if r := stripe.New(stripe.Config{URL: srv.URL}).Charge(t.Context(), conn, first("k", "pm_card_visa")); r.Class != gateway.Accepted {
 		t.Errorf("got %+v", r)
+	}
+}
+
+// A connection's URL does not lead a key away from Stripe: it may be the platform's.
+func TestAnAddressOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for url, live := range map[string]bool{"https://shop.example": false, "http://api.stripe.com": false, w.url: true} {
+		conn := w.conn
+		conn.URL, conn.Live = url, live
+		g := stripe.New(stripe.Config{TestKey: secretKey, LiveKey: "sk_live_platform", HTTPClient: &http.Client{Transport: nobody{t}}})
+		r := g.Charge(t.Context(), conn, first("k", "pm_card_visa"))
+		if r.Class != gateway.NotSent || !r.Config || !strings.Contains(r.Why, "stripe.com") {
+			t.Errorf("%s, live %v: got %+v, want a connection to change", url, live, r)
+		}
+	}
+}
+
+// nobody is to be asked.
+type nobody struct{ t *testing.T }
+
+func (n nobody) RoundTrip(req *http.Request) (*http.Response, error) {
+	n.t.Errorf("%s %s went out", req.Method, req.URL)
+	return nil, http.ErrHandlerTimeout
+}
+
+// An account that has taken its consent back is no decline: what is due waits until somebody connects it again.
+func TestAnAccountThatIsNotConnectedAnyMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	paid := w.paid(t, "k1")
+	must(t, w.server.Disconnect(account))
+	for name, r := range map[string]gateway.Result{
+		"a first payment": w.charge(t, first("k2", "pm_card_visa")),
+		"a rebill":        w.charge(t, gateway.Charge{Key: "k3", Amount: usd(4700), Method: paid.Method, Merchant: "m1", Subscription: "s1"}),
+		"a refund":        w.gateway.Refund(t.Context(), w.conn, gateway.Refund{Key: "r", ChargeReference: paid.Reference, Amount: usd(1)}),
+	} {
+		if r.Class != gateway.NotSent || !r.Config || !strings.Contains(r.Why, "account_invalid") {
+			t.Errorf("%s: got %+v, want it held for a change of the connection", name, r)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type dispute struct {
 func (s *Server) Dispute(intentID, status string) (id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(intentID)
 	i, ok := s.find("payment_intent", intentID)
 	if !ok || i.charge == nil {
 		return "", fmt.Errorf("nothing was charged by %s", intentID)
@@ -39,6 +40,7 @@ func (s *Server) Dispute(intentID, status string) (id string, err error) {
 func (s *Server) DisputeBecomes(id, status string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	n := slices.IndexFunc(s.disputes, func(d *dispute) bool { return d.id == id })
 	if n < 0 {
 		return fmt.Errorf("no dispute %s", id)

@@ -3,7 +3,9 @@
 //
 // It checks the secret key and the account, the parameters' names, and the rules that join them; it honours
 // Idempotency-Key as documented; it keeps customers, payment methods, intents, sessions, refunds and disputes, and makes
-// an event of each change. Nothing moves before it is asked to: there is no clock but the given one.
+// an event of each change. A platform's accounts give it their consent, and take it back; none knows of another's objects,
+// and what becomes of one that has taken it back is what the OAuth reference says
+// (https://docs.stripe.com/connect/oauth-reference). Nothing moves before it is asked to: there is no clock but the given one.
 //
 // # Payment methods
 //

@@ -31,8 +31,8 @@ func (s *Server) changed(kind string, o, before object) {
 		"id": s.id("evt"), "object": "event", "type": kind, "created": s.c.Now().Unix(), "livemode": s.c.Live,
 		"api_version": "2022-11-15", "data": data, // the endpoint's, which need not be the caller's
 	}
-	if s.c.Account != "" {
-		e["account"] = s.c.Account
+	if s.acting != "" {
+		e["account"] = s.acting
 	}
 	body, err := json.MarshalIndent(e, "", "  ") // as Stripe sends them
 	if err != nil {
@@ -43,10 +43,11 @@ func (s *Server) changed(kind string, o, before object) {
 	s.arrived = make(chan struct{})
 }
 
-// Emit makes an event that no change has made.
+// Emit makes an event of the first account that no change has made.
 func (s *Server) Emit(kind string, o map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.acting = s.c.Account
 	s.event(kind, o)
 }
 

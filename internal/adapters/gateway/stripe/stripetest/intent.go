@@ -312,7 +312,7 @@ func (s *Server) listIntents(kind string) handler {
 				all = append(all, i)
 			}
 		}
-		return listOf(r, all, func(i *intent) (string, time.Time) { return i.id, i.created }, func(i *intent) object { return i.object(nil) })
+		return listOf(s, r, all, func(i *intent) (string, time.Time) { return i.id, i.created }, func(i *intent) object { return i.object(nil) })
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *Server) getRefund(r *request) answer {
 }
 
 func (s *Server) listRefunds(r *request) answer {
-	return listOf(r, s.refunds, func(re *refund) (string, time.Time) { return re.id, re.created }, (*refund).object)
+	return listOf(s, r, s.refunds, func(re *refund) (string, time.Time) { return re.id, re.created }, (*refund).object)
 }
 
 // Returned are the amounts that were given back under a key, and not returned by the bank.
@@ -131,6 +131,7 @@ func (s *Server) Returned(key string) []Amount {
 func (s *Server) RefundAtDesk(intentID string, amount int64) (id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(intentID)
 	i, ok := s.find("payment_intent", intentID)
 	if !ok || i.charge == nil || amount > i.charge.amount-i.charge.refunded {
 		return "", fmt.Errorf("%d of %s cannot be returned", amount, intentID)
@@ -142,6 +143,7 @@ func (s *Server) RefundAtDesk(intentID string, amount int64) (id string, err err
 func (s *Server) DecideRefund(id string, ok bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	n := slices.IndexFunc(s.refunds, func(re *refund) bool { return re.id == id })
 	if n < 0 || s.refunds[n].status == "failed" {
 		return fmt.Errorf("refund %s is not open", id)

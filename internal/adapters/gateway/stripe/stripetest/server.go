@@ -16,11 +16,14 @@ const keyLifetime = 24 * time.Hour
 
 // Config says what the server is.
 type Config struct {
-	// Key is the secret key that it accepts, and Account the connected account that requests have to name; none if empty.
+	// Key is the secret key that it accepts: a platform's, if there is an Account that is connected to it from the
+	// beginning, or a ClientID; else that of the account called Own.
 	Key, Account string
+	// ClientID is the platform's in the mode of Key, and OtherClientID in the other one.
+	ClientID, OtherClientID string
 	// Live is the mode of Key.
 	Live bool
-	// WebhookSecret signs events.
+	// WebhookSecret signs events: it is that of the platform's endpoint, or of the account's own.
 	WebhookSecret string
 	// Now is the time; the machine's if nil.
 	Now func() time.Time
@@ -48,6 +51,10 @@ type Server struct {
 	arrived   chan struct{} // closed and replaced with each event
 	spoils    []spoil
 	requests  []Request
+	accounts  map[string]*connected
+	codes     map[string]*code
+	owners    map[string]string // of every object, by its id
+	acting    string            // the account that a request is carried out for, or whose object somebody changes at his desk
 }
 
 // remembered is a key's first request and its answer.
@@ -77,6 +84,10 @@ func New(c Config) *Server {
 	s := &Server{
 		c: c, stopping: make(chan struct{}), seen: map[string]bool{}, keys: map[string]remembered{},
 		customers: map[string]object{}, methods: map[string]*method{}, charges: map[string]*charge{}, arrived: make(chan struct{}),
+		accounts: map[string]*connected{}, codes: map[string]*code{}, owners: map[string]string{},
+	}
+	if c.Account != "" {
+		s.accounts[c.Account] = &connected{Account: Account{ID: c.Account}, granted: true}
 	}
 	s.mux = s.routes()
 	return s
@@ -112,7 +123,10 @@ type handler func(*request) answer
 func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	handle := func(pattern string, params []string, h handler) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, params, h) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.unwelcome, params, h) })
+	}
+	oauth := func(pattern string, params []string, h handler) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, s.noPlatform, params, h) })
 	}
 	lists := []string{"limit", "starting_after", "created", "expand", "payment_intent", "charge", "customer"}
 	handle("POST /v1/customers", []string{"metadata"}, s.createCustomer)
@@ -138,6 +152,10 @@ func (s *Server) routes() *http.ServeMux {
 	handle("POST /v1/refunds", []string{"payment_intent", "charge", "amount", "reason", "metadata"}, s.createRefund)
 	handle("GET /v1/refunds", lists, s.listRefunds)
 	handle("GET /v1/refunds/{id}", []string{"expand"}, s.getRefund)
+	handle("GET /v1/account", []string{"expand"}, s.getOwnAccount)
+	handle("GET /v1/accounts/{account}", []string{"expand"}, s.getAccount)
+	oauth("POST /oauth/token", []string{"grant_type", "code", "client_secret"}, s.exchange)
+	oauth("POST /oauth/deauthorize", []string{"client_id", "stripe_user_id"}, s.deauthorize)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.tell(w, r, problem(http.StatusNotFound, apiError{Type: "invalid_request_error", Message: "Unrecognized request URL (" + r.Method + ": " + r.URL.Path + ")."}))
 	})
@@ -147,21 +165,25 @@ func (s *Server) routes() *http.ServeMux {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, params []string, h handler) {
+// judge turns requests away that are not to be carried out.
+type judge func(r *request, params []string) (answer, bool)
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, j judge, params []string, h handler) {
 	if err := r.ParseForm(); err != nil {
 		s.tell(w, r, invalid("", "", err.Error()))
 		return
 	}
 	s.mu.Lock()
-	a := s.answer(&request{Request: r, form: r.Form, key: r.Header.Get("Idempotency-Key")}, params, h)
+	a := s.answer(&request{Request: r, form: r.Form, key: r.Header.Get("Idempotency-Key")}, j, params, h)
 	s.mu.Unlock()
 	s.tell(w, r, a)
 }
 
 // answer carries a request out. Only one is carried out at a time.
-func (s *Server) answer(r *request, params []string, h handler) answer {
+func (s *Server) answer(r *request, j judge, params []string, h handler) answer {
 	s.requests = append(s.requests, Request{r.Method, r.URL.Path, r.Header.Clone(), r.form})
-	if a, ok := s.unwelcome(r, params); ok {
+	s.acting = r.Header.Get("Stripe-Account")
+	if a, ok := j(r, params); ok {
 		return a
 	}
 	for i, sp := range s.spoils {
@@ -174,7 +196,8 @@ func (s *Server) answer(r *request, params []string, h handler) answer {
 	if a, away := r.step.turnedAway(); away {
 		return a
 	}
-	if r.Method != http.MethodPost || r.key == "" {
+	// Not those of OAuth: https://docs.stripe.com/connect/oauth-reference#post-token
+	if r.Method != http.MethodPost || r.key == "" || strings.HasPrefix(r.URL.Path, "/oauth/") {
 		return h(r).spoiled(r.step)
 	}
 	return s.once(r, h)
@@ -206,8 +229,8 @@ func (s *Server) unwelcome(r *request, params []string) (answer, bool) {
 	if r.Header.Get("Authorization") != "Bearer "+s.c.Key {
 		return problem(http.StatusUnauthorized, apiError{Type: "invalid_request_error", Message: "Invalid API Key provided."}), true
 	}
-	if r.Header.Get("Stripe-Account") != s.c.Account {
-		return problem(http.StatusForbidden, apiError{Type: "invalid_request_error", Code: "account_invalid", Message: "The provided key does not have access to that account (or it does not exist). Application access may have been revoked."}), true
+	if !s.granted(r) {
+		return noAccess(), true
 	}
 	if r.Header.Get("Stripe-Version") == "" {
 		return invalid("", "", "No version is pinned."), true
@@ -215,19 +238,47 @@ func (s *Server) unwelcome(r *request, params []string) (answer, bool) {
 	if len(r.key) > 255 {
 		return invalid("", "", "The key is too long."), true
 	}
+	if name, ok := r.stranger(params); ok {
+		return invalid(name, "parameter_unknown", "Received unknown parameter: "+name), true
+	}
+	return s.elsewhere(r)
+}
+
+// stranger is a parameter that nobody knows.
+func (r *request) stranger(params []string) (name string, ok bool) {
 	for name := range r.form {
 		base, _, _ := strings.Cut(name, "[")
 		if !slices.Contains(params, base) {
-			return invalid(name, "parameter_unknown", "Received unknown parameter: "+name), true
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// elsewhere: no account knows of another's objects.
+func (s *Server) elsewhere(r *request) (answer, bool) {
+	ids := []string{r.PathValue("id")}
+	for _, values := range r.form {
+		ids = append(ids, values...)
+	}
+	for _, id := range ids {
+		if owner, ok := s.owners[id]; ok && owner != s.acting {
+			return missing("object", id, "id"), true
 		}
 	}
 	return answer{}, false
 }
 
+// id names a new object of the account that is acting.
 func (s *Server) id(prefix string) string {
 	s.serial++
-	return fmt.Sprintf("%s_%014d", prefix, s.serial)
+	id := fmt.Sprintf("%s_%014d", prefix, s.serial)
+	s.owners[id] = s.acting
+	return id
 }
+
+// actAs makes an object's owner act.
+func (s *Server) actAs(id string) { s.acting = s.owners[id] }
 
 // metadata reads prefix[metadata][…], or metadata[…].
 func (r *request) metadata(prefix string) map[string]string {
@@ -264,7 +315,7 @@ func (r *request) number(name string) (n int64, ok bool) {
 }
 
 // listOf is one page of the newest first. https://docs.stripe.com/api/pagination
-func listOf[T any](r *request, all []T, of func(T) (id string, created time.Time), write func(T) object) answer {
+func listOf[T any](s *Server, r *request, all []T, of func(T) (id string, created time.Time), write func(T) object) answer {
 	limit, ok := r.number("limit")
 	if !ok || limit < 0 || limit > 100 {
 		return invalid("limit", "parameter_invalid_integer", "limit is from 1 to 100")
@@ -279,6 +330,7 @@ func listOf[T any](r *request, all []T, of func(T) (id string, created time.Time
 		switch {
 		case !begun:
 			begun = id == after
+		case s.owners[id] != s.acting:
 		case !r.within(created):
 		case int64(len(data)) == limit:
 			more = true

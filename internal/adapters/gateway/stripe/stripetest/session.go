@@ -75,13 +75,14 @@ func (s *Server) listSessions(r *request) answer {
 			all = append(all, cs)
 		}
 	}
-	return listOf(r, all, func(cs *session) (string, time.Time) { return cs.id, cs.created }, (*session).object)
+	return listOf(s, r, all, func(cs *session) (string, time.Time) { return cs.id, cs.created }, (*session).object)
 }
 
 // at finds the open session at an address that the buyer was sent to.
 func (s *Server) at(url string) (*session, error) {
 	for _, cs := range s.sessions {
 		if strings.HasSuffix(url, "/"+cs.id) && cs.status == "open" {
+			s.actAs(cs.id)
 			return cs, nil
 		}
 	}
@@ -134,6 +135,7 @@ func (s *Server) Expire(url string) error {
 func (s *Server) Authenticate(id string, right bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	i, ok := s.find("", id)
 	if !ok || i.status != "requires_action" {
 		return fmt.Errorf("%s waits for no buyer", id)
@@ -151,6 +153,7 @@ func (s *Server) Authenticate(id string, right bool) error {
 func (s *Server) Retry(id, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	i, ok := s.find("", id)
 	c, known := cardOf(name)
 	if !ok || !known || i.status != "requires_payment_method" {
@@ -165,6 +168,7 @@ func (s *Server) Retry(id, name string) error {
 func (s *Server) Settle(id string, paid bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	i, ok := s.find("", id)
 	if !ok || i.status != "processing" {
 		return fmt.Errorf("%s is not processing", id)
@@ -181,6 +185,7 @@ func (s *Server) Settle(id string, paid bool) error {
 func (s *Server) Detach(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.actAs(id)
 	m, ok := s.methods[id]
 	if !ok {
 		return fmt.Errorf("no payment method %s", id)
