@@ -43,6 +43,7 @@ var (
 	_ gateway.Finder    = (*Gateway)(nil)
 	_ gateway.Notifier  = (*Gateway)(nil)
 	_ gateway.Completer = (*Gateway)(nil)
+	_ gateway.Prover    = (*Gateway)(nil)
 )
 
 // New returns the adapter.

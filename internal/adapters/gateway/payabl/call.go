@@ -13,11 +13,14 @@ import (
 // errNoCredentials is a connection that nothing can be signed for.
 var errNoCredentials = errors.New("the connection names no account, or no secret")
 
-// post sends one request. Its error is a *fieldError or errNoCredentials, when nothing was sent, or Exchange's. No header
-// may say that the request can be repeated: the transport would take it at its word.
+// post sends one request. Its error is a *fieldError, errNoCredentials or checkAddress's, when nothing was sent, or
+// Exchange's. No header may say that the request can be repeated: the transport would take it at its word.
 func (g *Gateway) post(ctx context.Context, conn gateway.Connection, action string, p params) (gateway.Reply, error) {
 	if conn.Account == "" || conn.Secret == "" {
 		return gateway.Reply{}, errNoCredentials
+	}
+	if err := checkAddress(conn); err != nil {
+		return gateway.Reply{}, err
 	}
 	p["merchantid"] = conn.Account
 	body, err := p.seal(conn.Secret)
@@ -57,7 +60,7 @@ func failed(err error) gateway.Result {
 	switch {
 	case errors.As(err, &field):
 		return field.result()
-	case errors.Is(err, errNoCredentials):
+	case errors.Is(err, errNoCredentials), errors.Is(err, errOtherHost), errors.Is(err, errOtherMode):
 		return gateway.Result{Class: gateway.NotSent, Config: true, Why: err.Error()}
 	}
 	return gateway.Failed(err)

@@ -176,6 +176,13 @@ func (z zone) read(text string) (time.Time, error) {
 	return z(t), nil
 }
 
+// refusedError is an answer in which payabl. says that it does not answer.
+type refusedError struct{ status, message string }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("refused with %.20q: %.200q", e.status, e.message)
+}
+
 // parseDiagnosis reads an answer that came at now.
 func parseDiagnosis(body []byte, now time.Time) ([]transaction, error) {
 	if err := checkXML(body); err != nil {
@@ -189,7 +196,7 @@ func parseDiagnosis(body []byte, now time.Time) ([]transaction, error) {
 		return nil, errors.New("unreadable: it says nothing of itself")
 	}
 	if s := strings.TrimSpace(w.Process.Status); s != "0" {
-		return nil, fmt.Errorf("refused with %.20q: %.200q", s, w.Process.Error)
+		return nil, &refusedError{s, w.Process.Error}
 	}
 	var list []transaction
 	z := zoneOf(w.Process.Time, now)

@@ -564,7 +564,7 @@ func TestBackOffice(t *testing.T) {
 	for want, conn := range map[string]gateway.Connection{
 		"https://sandbox.payabl.com/pay/backoffice": {},
 		"https://payabl.com/pay/backoffice":         {Live: true},
-		"https://other.example/pay":                 {Live: true, URL: "https://other.example/pay"},
+		"https://pay4.payabl.com/backoffice":        {Live: true, URL: "https://pay4.payabl.com/backoffice"},
 	} {
 		if got := backOffice(conn); got != want {
 			t.Errorf("got %s, want %s", got, want)
