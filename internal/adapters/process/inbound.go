@@ -131,8 +131,11 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 			return err
 		}
 	}
-	if n.Kind == gateway.NoticeIgnored {
+	switch n.Kind {
+	case gateway.NoticeIgnored:
 		return nil
+	case gateway.NoticeDisconnected: // about the account, and no subscription of it
+		return in.disconnected(ctx, w, conn)
 	}
 	stream := subscription.Stream(w.Merchant, n.Subscription)
 	s, _, err := in.Subscriptions.Load(ctx, stream)
@@ -146,6 +149,14 @@ func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
 		return fmt.Errorf("%w: no subscription %q is charged through the connection", errNotYet, n.Subscription) // it may be imported
 	}
 	return fmt.Errorf("%w: subscription %q", errUnmatched, n.Subscription)
+}
+
+func (in *Inbound) disconnected(ctx context.Context, w work.Webhook, conn gateway.Connection) error {
+	if in.Disconnected == nil {
+		in.Logger.Warn("access to an account was taken away, and nobody acts on it", "connection", w.Merchant+"."+w.Connection, "message", w.MessageID)
+		return nil
+	}
+	return in.Disconnected(ctx, w.Merchant, w.Connection, "the merchant took the access to his account away at "+conn.Gateway)
 }
 
 // place records what a notice means for its subscription.

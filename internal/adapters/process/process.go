@@ -39,8 +39,12 @@ type Config struct {
 	Hurry func(merchant string)
 	// Wakers wake what is no subscription, by the category of its streams.
 	Wakers map[string]Waker
-	Clock  clock.Clock
-	Logger *slog.Logger
+	// Disconnected is told that a merchant took our access to a connection's account away at the gateway, and why nothing
+	// can be charged from now on, in words for whoever finds payments held. It may be told twice; on an error it is told
+	// again. Without it a warning is all that comes of it.
+	Disconnected func(ctx context.Context, merchant, connection, reason string) error
+	Clock        clock.Clock
+	Logger       *slog.Logger
 	// Head is where the log ended before this run began. What was intended up to there may have been sent by an
 	// earlier run. The clock would not do: it can go back, or stand still over a restart.
 	Head event.Position
