@@ -47,9 +47,9 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 }
 
 // confirmDisconnected ignores the notice of a consent that has been given again since: webhooks are repeated for days. One
-// about an account with a key of its own says nothing, for that key still opens it.
+// about an account with a key of its own says nothing, for that key still opens it; nor does one about no account.
 func (g *Gateway) confirmDisconnected(ctx context.Context, conn gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
-	if conn.Secret != "" {
+	if conn.Secret != "" || conn.Account == "" {
 		return gateway.Notice{ID: n.ID}, nil
 	}
 	granted, err := g.granted(ctx, conn)

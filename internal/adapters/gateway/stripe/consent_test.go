@@ -445,4 +445,9 @@ func TestADisconnectionOfBefore(t *testing.T) {
 	n, err = w.gateway.Complete(t.Context(), own, read())
 	must(t, err)
 	equal(t, "an account with a key of its own", n, gateway.Notice{ID: n.ID})
+	none := w.conn
+	none.Account = ""
+	n, err = w.gateway.Complete(t.Context(), none, read())
+	must(t, err)
+	equal(t, "no account", n, gateway.Notice{ID: n.ID})
 }
