@@ -254,15 +254,15 @@ func (f file) write(ctx context.Context, h *keyset.Handle, publish func(from, to
 	dir := filepath.Dir(path)
 	out, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // with mode 0600
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFile, err)
+		return fmt.Errorf("write the master key: %w", err)
 	}
 	defer os.Remove(out.Name()) // after a rename there is none
 	_, err = out.Write(text)
 	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return fmt.Errorf("%w: %w", ErrFile, err)
+		return fmt.Errorf("write the master key: %w", err)
 	}
 	if err := errors.Join(publish(out.Name(), path), syncDir(dir)); err != nil {
-		return fmt.Errorf("%w: %w", ErrFile, err)
+		return fmt.Errorf("write the master key: %w", err)
 	}
 	return nil
 }

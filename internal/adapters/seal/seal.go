@@ -30,7 +30,7 @@ var (
 		"or it was sealed for something else, or it was changed")
 	// ErrMissing means that there is no file with the master key.
 	ErrMissing = errors.New("the file with the master key is missing")
-	// ErrFile means that the file cannot be read or written, or that others can read it.
+	// ErrFile means that the file cannot be read, or that others can read it.
 	ErrFile = errors.New("the file with the master key")
 	// ErrInvalid means that the file does not hold a master key, or not in the form that was asked for.
 	ErrInvalid = errors.New("not a master key")
