@@ -60,18 +60,27 @@ ON CONFLICT (one) DO UPDATE SET log = excluded.log, copied = excluded.copied`, h
 // HomeOf reads what the work store in a file knows of its log, whoever wrote the store; nothing if there is none. It
 // changes nothing.
 func HomeOf(ctx context.Context, path string) (h Home, err error) {
+	err = readOnly(ctx, path, "log_home", func(from projection.Reader) (err error) {
+		h, err = readHome(ctx, from)
+		return err
+	})
+	return h, err
+}
+
+// readOnly reads a table of the work store in a file, if there is such a store, and such a table in it.
+func readOnly(ctx context.Context, path, table string, read func(projection.Reader) error) (err error) {
 	d, err := db.OpenReadOnly(path, Version)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, db.ErrTooOld) {
-		return Home{}, nil
+		return nil
 	}
 	if err != nil {
-		return Home{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	var there bool
-	err = d.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'log_home')`).Scan(&there)
+	err = d.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = $1)`, table).Scan(&there)
 	if err != nil || !there {
-		return Home{}, err
+		return err
 	}
-	return readHome(ctx, d)
+	return read(d)
 }

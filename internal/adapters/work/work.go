@@ -52,7 +52,7 @@ func Open(path string) (*Work, error) {
 // New makes the work store's tables in a store, if they are not there. Who opened the store closes it.
 func New(ctx context.Context, store projection.Store) (*Work, error) {
 	err := store.Update(ctx, func(tx projection.Tx) error {
-		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, homeSchema} {
+		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, homeSchema, masterKeySchema} {
 			if _, err := tx.Exec(schema); err != nil {
 				return err
 			}
