@@ -24,6 +24,10 @@ type config struct {
 	// Log is where the log is: empty for the embedded one in DataDir, or the URL of an EventStoreDB, which may hold a
 	// password.
 	Log string
+	// MasterKey is the file with the key that secrets are sealed with. Defaults to master.key in DataDir.
+	MasterKey string
+	// MasterKeyKMS names the key of a key management service that wraps what is in that file. Defaults to none.
+	MasterKeyKMS string
 	// GRPC, HTTP and Admin are the listeners' addresses. Only loopback addresses are taken until callers can be told
 	// apart. Defaults to 127.0.0.1:9090, 127.0.0.1:8080 and 127.0.0.1:9464.
 	GRPC, HTTP, Admin string
@@ -47,6 +51,7 @@ type config struct {
 func (c *config) flags(f *pflag.FlagSet) {
 	dataDirFlag(f, &c.DataDir)
 	logFlag(f, &c.Log)
+	masterKeyFlags(f, &c.MasterKey, &c.MasterKeyKMS)
 	f.StringVar(&c.GRPC, "grpc", "127.0.0.1:9090", "address for gRPC; loopback only")
 	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", "address for REST and webhooks; loopback only")
 	f.StringVar(&c.Admin, "admin", "127.0.0.1:9464", "address for metrics, health and profiles; loopback only")
@@ -98,6 +103,7 @@ func (c config) withDefaults() config {
 func (c *config) check() error {
 	return errors.Join(
 		checkLog("--log", c.Log),
+		checkMasterKey(c.MasterKey, c.MasterKeyKMS),
 		wrong("grpc", c.GRPC, checkLoopback(c.GRPC)),
 		wrong("http", c.HTTP, checkLoopback(c.HTTP)),
 		wrong("admin", c.Admin, checkLoopback(c.Admin)),

@@ -24,7 +24,7 @@
 // keeps failing; process are the handlers: charge, refund and store methods at the gateways, wake what is due, look up
 // what is in doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the
 // program. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them.
-// export writes rows for spreadsheets.
+// export writes rows for spreadsheets. seal keeps secrets under the master key.
 // eventstore, db, work and clock keep things and tell the time: the log is embedded (sqlite) or elsewhere (esdb), and
 // transfer copies the one into the other.
 //

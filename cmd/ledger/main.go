@@ -112,6 +112,7 @@ func root() *cobra.Command {
 		copyLogCommand(),
 		exportCommand(),
 		configCommand(),
+		keysCommand(),
 	)
 	help := helpCommand()
 	cmd.SetHelpCommand(help)

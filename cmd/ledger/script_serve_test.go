@@ -208,3 +208,15 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s ended with exit code %d, want %d", args[1], got, code)
 	}
 }
+
+// mode checks who may do what with a file.
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mode MODE FILE")
+	}
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := strconv.FormatUint(uint64(info.Mode().Perm()), 8); got != args[0] {
+		ts.Fatalf("%s has the mode %s, want %s", args[1], got, args[0])
+	}
+}

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 //	                      sets another, with the log at $LEDGER_LOG, embedded if that is empty; again after its end, too
 //	shutdown, kill9       end it with SIGTERM, which it has to obey without having logged an error; or with SIGKILL
 //	exits CODE COMMAND…   run a command that has to end with this exit code
+//	mode MODE FILE        a file has to have this mode, like 600
 //	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait for the gateway,
 //	                      and print the answer; with ! it has to be refused. -key gives the key, -now does not wait
 //	get PATH              print what REST answers
@@ -87,6 +88,7 @@ func TestStories(t *testing.T) {
 			"shutdown": inWorld((*world).shutdown),
 			"kill9":    inWorld((*world).kill9),
 			"exits":    exits,
+			"mode":     mode,
 			"post":     post,
 			"get":      get,
 			"state":    inWorld((*world).state),

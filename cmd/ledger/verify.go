@@ -61,6 +61,7 @@ to it, for what it appends meanwhile is not in the views yet.`,
 // verify opens a ledger's stores, lets its projections catch up, and checks. Nothing else runs: no gateway is called
 // and nobody is told anything.
 func (s *service) verify(ctx context.Context) (*invariant.Report, error) {
+	s.looking = true
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}

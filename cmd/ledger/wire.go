@@ -52,8 +52,10 @@ type service struct {
 	dial    dialer
 	seal    *seal.Sealer
 	patient bool // wait for a log that is not there yet
+	looking bool // do nothing but look: no secret is needed
 	work    *work.Work
 	views   projection.Spared
+	seal    *seal.Sealer // nil if looking
 
 	starting atomic.Pointer[awaited] // nil while all runs
 	admit    func()                  // lets callers in, and says so
@@ -109,7 +111,7 @@ func (s *service) open(ctx context.Context) (err error) {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
-		s.openStores, s.openClock, s.listen, s.awaitLog, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
+		s.openStores, s.openSeal, s.openClock, s.listen, s.awaitLog, s.openGateways, s.openAggregates, s.openFollowers, s.openRPC,
 	} {
 		if err := step(ctx); err != nil {
 			return err
