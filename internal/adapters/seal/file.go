@@ -103,34 +103,33 @@ func (f file) decode(ctx context.Context, text []byte) (*keyset.Handle, error) {
 		Wrapped []byte          `json:"encryptedKeyset"`
 		Clear   json.RawMessage `json:"key"`
 	}
-	in := keyset.NewJSONReader(bytes.NewReader(text))
 	switch err := json.Unmarshal(text, &form); {
 	case err != nil || (form.Wrapped == nil) == (form.Clear == nil):
 		return nil, f.invalid("it is not a keyset in JSON")
 	case form.Wrapped != nil && f.wrapper == nil:
 		return nil, f.invalid("its keys are wrapped by a key management service, and none was named")
 	case form.Wrapped != nil:
-		return f.unwrap(ctx, in)
+		return f.unwrap(ctx, text)
 	case f.wrapper != nil:
 		return nil, f.invalid("its keys stand there in clear, and a key management service was named to unwrap them")
 	}
-	h, err := insecurecleartextkeyset.Read(in)
+	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
 	if err != nil {
 		return nil, f.invalid("it is not a keyset")
 	}
 	return h, nil
 }
 
-func (f file) unwrap(ctx context.Context, in keyset.Reader) (*keyset.Handle, error) {
-	wrapped, err := in.ReadEncrypted()
-	if err != nil {
+func (f file) unwrap(ctx context.Context, text []byte) (*keyset.Handle, error) {
+	// Looked at first: what the service says below is told, and what a reader says of the text is not.
+	if _, err := keyset.NewJSONReader(bytes.NewReader(text)).ReadEncrypted(); err != nil {
 		return nil, f.invalid("it is not a wrapped keyset")
 	}
 	wrapper, err := f.wrapper()
 	if err != nil {
 		return nil, err
 	}
-	h, err := keyset.ReadWithContext(ctx, &keyset.MemReaderWriter{EncryptedKeyset: wrapped}, wrapper, nil)
+	h, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(text)), wrapper, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: unwrap %s: %w", ErrUnavailable, f.path, err)
 	}
