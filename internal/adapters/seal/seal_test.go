@@ -144,9 +144,14 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+// keyOfSize is a key as Tink encodes it: google.crypto.tink.AesGcmKey, of which only field 3 is set.
+func keyOfSize(n byte) string {
+	return base64.StdEncoding.EncodeToString(append([]byte{0x1a, n}, strings.Repeat("k", int(n))...))
+}
+
 // clear is a keyset in clear: AES256_GCM, with its id in front, unless said otherwise.
 func clear(id uint32, changes ...string) string {
-	key := base64.StdEncoding.EncodeToString(append([]byte{0x1a, 32}, strings.Repeat("k", 32)...))
+	key := keyOfSize(32)
 	return strings.NewReplacer(changes...).Replace(fmt.Sprintf(`{"primaryKeyId":%d,"key":[{"keyData":{`+
 		`"typeUrl":"type.googleapis.com/google.crypto.tink.AesGcmKey","value":"%s","keyMaterialType":"SYMMETRIC"},`+
 		`"status":"ENABLED","keyId":%d,"outputPrefixType":"TINK"}]}`, id, key, id))
@@ -193,6 +198,7 @@ func TestBadFiles(t *testing.T) {
 		"keys without ids":       {0o600, clear(1, "TINK", "RAW"), "", ErrInvalid, "AES256_GCM"},
 		"ids of another form":    {0o600, clear(1, "TINK", "CRUNCHY"), "", ErrInvalid, "AES256_GCM"},
 		"another kind of key":    {0o600, clear(1, "AesGcmKey", "AesGcmSivKey"), "", ErrInvalid, "AES256_GCM"},
+		"a key of 128 bits":      {0o600, clear(1, keyOfSize(32), keyOfSize(16)), "", ErrInvalid, "AES256_GCM"},
 		"disabled":               {0o600, clear(1, "ENABLED", "DISABLED"), "", ErrInvalid, ""},
 		"clear, want wrapped":    {0o600, clear(1), vaultKey, ErrInvalid, "in clear"},
 		"wrapped, want clear":    {0o600, `{"encryptedKeyset":"aHVzaA=="}`, "", ErrInvalid, "wrapped"},
@@ -311,6 +317,27 @@ func TestRotateAtOnce(t *testing.T) {
 	l, err := List(t.Context(), path, "")
 	if err != nil || len(l.Keys) != 1+times {
 		t.Errorf("got %d keys and error %v, want %d", len(l.Keys), err, 1+times)
+	}
+}
+
+// Who has waited for the lock of a file may hold one that was replaced, which nobody else will look at.
+func TestLockOfReplaced(t *testing.T) {
+	t.Parallel()
+	_, path := begun(t)
+	for name, want := range map[string]bool{"as it was": true, "replaced": false} {
+		held, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !want {
+			if _, err := Rotate(t.Context(), path, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if same, err := lockFile(held); err != nil || same != want {
+			t.Errorf("%s: got %t and error %v, want %t", name, same, err, want)
+		}
+		held.Close()
 	}
 }
 
