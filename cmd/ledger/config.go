@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
 )
 
@@ -40,6 +43,8 @@ type config struct {
 	PublicURL string
 	// GatewayTimeout is how long a gateway may take to answer. Defaults to 30s.
 	GatewayTimeout time.Duration
+	// Gateways are the gateways there are, each with settings of its own. Defaults to all.
+	Gateways map[string]gateway.Kind
 	// NoReflection keeps the API's description from clients like grpcurl, which otherwise can ask for it.
 	NoReflection bool
 	// Quiet leaves out the lines that tell a person what is there.
@@ -59,10 +64,24 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.ClockStart, "clock-start", "", "what a manual clock shows at first (RFC 3339); now if empty")
 	f.StringVar(&c.PublicURL, "public-url", "", "how gateways reach the HTTP listener; its own address if empty")
 	f.DurationVar(&c.GatewayTimeout, "gateway-timeout", 30*time.Second, "how long a gateway may take to answer")
+	c.gatewayFlags(f)
 	f.BoolVar(&c.NoReflection, "no-reflection", false, "do not describe the gRPC API to clients that ask")
 	f.BoolVar(&c.Quiet, "quiet", false, "do not print what is where")
 	f.VisitAll(func(flag *pflag.Flag) { note(flag, isSetting) })
 	note(f.Lookup("clock"), oneOf, "wall", "manual")
+}
+
+// gatewayFlags are the settings that gateways have of their own.
+func (c *config) gatewayFlags(f *pflag.FlagSet) {
+	c.Gateways = gatewayKinds()
+	for _, kind := range c.Gateways {
+		for _, s := range kind.Settings() {
+			f.StringVar(s.Value, s.Name, "", s.Usage)
+			if s.Secret {
+				note(f.Lookup(s.Name), isSecret)
+			}
+		}
+	}
 }
 
 // dataDirFlag is a setting that other commands share with "serve".
@@ -111,6 +130,7 @@ func (c *config) check() error {
 		wrong("clock-start", c.ClockStart, c.checkClockStart()),
 		wrong("public-url", c.PublicURL, checkURL(c.PublicURL)),
 		wrong("gateway-timeout", c.GatewayTimeout, c.checkGatewayTimeout()),
+		c.checkGateways(),
 	)
 }
 
@@ -155,6 +175,17 @@ func (c *config) checkGatewayTimeout() error {
 		return errors.New("it cannot be negative")
 	}
 	return nil
+}
+
+// checkGateways repeats no value: it may be a secret.
+func (c *config) checkGateways() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Gateways)) {
+		if err := c.Gateways[name].Check(); err != nil {
+			errs = append(errs, configError{aggregate.InvalidField("settings of "+name, "CONFIG_INVALID", "%v", err)})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func checkURL(text string) error {

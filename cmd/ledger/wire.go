@@ -21,7 +21,9 @@ import (
 	"ledger.internal/ledger/internal/adapters/docs"
 	"ledger.internal/ledger/internal/adapters/eventstore/sqlite"
 	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/gateway/payabl"
 	"ledger.internal/ledger/internal/adapters/gateway/sandbox"
+	"ledger.internal/ledger/internal/adapters/gateway/stripe"
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/process"
 	"ledger.internal/ledger/internal/adapters/rpc"
@@ -50,7 +52,6 @@ type service struct {
 	log     event.Log
 	remote  remoteLog // nil if the log is embedded
 	dial    dialer
-	seal    *seal.Sealer
 	patient bool // wait for a log that is not there yet
 	looking bool // do nothing but look: no secret is needed
 	work    *work.Work
@@ -160,9 +161,6 @@ func (s *service) openStores(ctx context.Context) error {
 	if err := s.checkHome(ctx, workFile); err != nil {
 		return err
 	}
-	if s.seal, err = seal.OpenFile(ctx, seal.Options{Path: filepath.Join(dir, "master.key"), Create: true}); err != nil {
-		return err
-	}
 	log, remote, err := openLog(s.place, "--log", s.dial, s.logger)
 	if err != nil {
 		return err
@@ -235,10 +233,21 @@ func (s *service) serveAdmin() {
 	s.onClose(func() error { stop(); return <-ended })
 }
 
-// openGateways lists the gateways there are.
+// gatewayKinds lists the gateways that the service is built with, beside its own sandbox, by the names that connections use.
+func gatewayKinds() map[string]gateway.Kind {
+	return map[string]gateway.Kind{
+		payabl.Name: payabl.Kind{},
+		stripe.Name: new(stripe.Kind),
+	}
+}
+
+// openGateways opens the gateways there are, and the sandbox's server.
 func (s *service) openGateways(context.Context) (err error) {
 	s.gateways = map[string]gateway.Gateway{
-		"sandbox": sandbox.New(sandbox.Config{URL: s.sandboxURL, Timeout: s.cfg.GatewayTimeout}),
+		connection.Sandbox: sandbox.New(sandbox.Config{URL: s.sandboxURL, Timeout: s.cfg.GatewayTimeout}),
+	}
+	for name, kind := range s.cfg.Gateways {
+		s.gateways[name] = kind.Open(gateway.Environment{Client: gateway.NewHTTPClient(), Timeout: s.cfg.GatewayTimeout, Clock: s.clock})
 	}
 	for name, gw := range s.gateways {
 		s.gateways[name] = s.points.gateway(gw)
@@ -276,8 +285,8 @@ func (s *service) openFollowers(ctx context.Context) error {
 	}
 	s.process = process.New(process.Config{
 		Subscriptions: s.subscriptions, Connect: s.connections.Find, Circumstances: s.circumstances, Hurry: s.hurry,
-		Wakers: map[string]process.Waker{connection.Category: s.connections.Wake},
-		Clock:  s.clock, Logger: s.logger, Head: head,
+		Wakers: map[string]process.Waker{connection.Category: s.connections.Wake}, Disconnected: s.connections.Disconnected,
+		Clock: s.clock, Logger: s.logger, Head: head,
 	})
 	s.wake = process.NewWake(s.process, s.work)
 	s.inbound = process.NewInbound(s.process, s.work)

@@ -64,7 +64,9 @@ func New(c Config) *Gateway {
 }
 
 // Traits implements gateway.Gateway. KeyLifetime is 0: payabl. promises no idempotency at all.
-func (g *Gateway) Traits() gateway.Traits { return gateway.Traits{Horizon: horizon} }
+func (g *Gateway) Traits() gateway.Traits {
+	return gateway.Traits{Processor: "payabl", Horizon: horizon}
+}
 
 func backOffice(conn gateway.Connection) string {
 	switch {

@@ -69,5 +69,5 @@ func New(c Config) *Gateway {
 
 // Traits implements gateway.Gateway.
 func (g *Gateway) Traits() gateway.Traits {
-	return gateway.Traits{KeyLifetime: keyLifetime, Horizon: horizon}
+	return gateway.Traits{Processor: "Stripe", KeyLifetime: keyLifetime, Horizon: horizon}
 }
