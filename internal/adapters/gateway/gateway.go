@@ -142,9 +142,18 @@ type Message struct {
 
 // Abandoner is a Gateway at which a payment that waits for its buyer can be ended.
 type Abandoner interface {
-	// Abandon ends the payment c of a buyer who has turned back, if nothing was charged yet, and tells what became of it.
-	// found is false if the gateway does not know it.
+	// Abandon ends the payment c of a buyer who has turned back, if nothing was charged yet, and tells what became of it:
+	// Expired, if it could be ended. found is false if the gateway does not know it.
 	Abandon(ctx context.Context, conn Connection, c Charge, sent time.Time) (r Result, found bool, err error)
+}
+
+// Abandon ends the payment of a buyer who has turned back, if g is an Abandoner. Another gateway learns of that by itself,
+// or lets the payment run out: it is asked what became of it.
+func Abandon(ctx context.Context, g Gateway, conn Connection, c Charge, sent time.Time) (Result, bool, error) {
+	if a, ok := g.(Abandoner); ok {
+		return a.Abandon(ctx, conn, c, sent)
+	}
+	return FindCharge(ctx, g, conn, c, sent)
 }
 
 // Traits are what a gateway promises.
@@ -249,7 +258,7 @@ type Result struct {
 	// Rejected
 	Category              ledgerv1.DeclineCategory
 	Code, Advice, Message string
-	Expired               bool // a pending one that ran out at the gateway
+	Expired               bool // a pending one that ran out at the gateway, or was ended there before anybody paid
 	StopOrder             bool // the buyer stopped all payments; nothing may be tried again
 	AgreementLost         bool // the right to charge is gone; not a decline
 	// Reversed: a refund that had succeeded came back.
