@@ -40,6 +40,7 @@ var (
 	_ gateway.Gateway   = (*Gateway)(nil)
 	_ gateway.Notifier  = (*Gateway)(nil)
 	_ gateway.Connector = (*Gateway)(nil)
+	_ gateway.Abandoner = (*Gateway)(nil)
 )
 
 // New returns the adapter.
@@ -82,7 +83,7 @@ func (g *Gateway) Connect(ctx context.Context, conn gateway.Connection) error {
 func (g *Gateway) Charge(ctx context.Context, conn gateway.Connection, c gateway.Charge) gateway.Result {
 	reply, err := g.call(ctx, conn, http.MethodPost, "/charges", c.Key, chargeRequest{
 		Key: c.Key, Amount: wireMoney(c.Amount), Token: c.Token, Method: c.Method.GetReference(),
-		NotifyURL: conn.NotifyURL, ReturnURL: c.ReturnURL,
+		NotifyURL: conn.NotifyURL, ReturnURL: c.ReturnURL, CancelURL: c.CancelURL,
 		Metadata: metadata{Merchant: c.Merchant, Subscription: c.Subscription, PayNumber: c.PayNumber, Attempt: c.Attempt},
 	})
 	if err != nil {

@@ -189,6 +189,7 @@ type chargeRow struct {
 	charge
 	NotifyURL string `json:"notify_url"`
 	ReturnURL string `json:"return_url"`
+	CancelURL string `json:"cancel_url"`
 	Step      string `json:"step"`
 	// MethodID is empty for a redirect until it is approved.
 	MethodID string `json:"method_id"`

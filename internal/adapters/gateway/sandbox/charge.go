@@ -55,7 +55,7 @@ func checkKey(key string) error {
 
 // fingerprint is what must be the same when a key is repeated: all but the addresses, which move with the caller.
 func (q chargeRequest) fingerprint() (string, error) {
-	q.NotifyURL, q.ReturnURL = "", ""
+	q.NotifyURL, q.ReturnURL, q.CancelURL = "", "", ""
 	return fingerprint(q)
 }
 
@@ -248,7 +248,7 @@ func newCharge(tx projection.Tx, account string, acc *accountBody, q chargeReque
 			ID:      name("ch_", account, q.Key, strconv.Itoa(before)),
 			Account: account, Key: q.Key, Amount: q.Amount, CreatedAt: now, ExpiresAt: q.ExpiresAt, Metadata: q.Metadata,
 		},
-		NotifyURL: q.NotifyURL, ReturnURL: q.ReturnURL, Step: row.Step, MethodID: row.MethodID,
+		NotifyURL: q.NotifyURL, ReturnURL: q.ReturnURL, CancelURL: q.CancelURL, Step: row.Step, MethodID: row.MethodID,
 	}
 	if c.NotifyURL == "" {
 		c.NotifyURL = acc.NotifyURL

@@ -10,9 +10,10 @@
 // answers {"error": {"code", "message"}}.
 //
 //	PUT    /v1/accounts/{account}                            {webhook_secret, processor, notify_url}
-//	POST   /v1/accounts/{account}/charges                    {key, amount, token | method | neither, notify_url, return_url, expires_at, metadata}
+//	POST   /v1/accounts/{account}/charges                    {key, amount, token | method | neither, notify_url, return_url, cancel_url, expires_at, metadata}
 //	GET    /v1/accounts/{account}/charges?key=…              {charges: […]}
 //	GET    /v1/accounts/{account}/charges/{charge}
+//	POST   /v1/accounts/{account}/charges/{charge}/cancel    {}: ends it while it is pending
 //	POST   /v1/accounts/{account}/charges/{charge}/disputes  {id, stage, amount, fee, reason, outcome}
 //	POST   /v1/accounts/{account}/charges/{charge}/refunds   {amount, reason}: at the sandbox's own desk
 //	POST   /v1/accounts/{account}/payments                   {amount, token | method | neither, metadata}: by itself
@@ -22,13 +23,14 @@
 //	POST   /v1/accounts/{account}/faults                     {operation: charge | refund | lookup | any, step, times}
 //	DELETE /v1/accounts/{account}/faults
 //	GET    /v1/book?account=…                                {charges, refunds, disputes}: all that ever happened
-//	GET    /redirect/{charge}                                a page with two buttons
-//	POST   /redirect/{charge}?result=approve|decline         what they do; approve takes &token=, the stored method's script
+//	GET    /redirect/{charge}                                a page with buttons
+//	POST   /redirect/{charge}?result=approve|decline|cancel  what they do; approve takes &token=, the stored method's script
 //
 // An account that was never put is answered with 401. Metadata is {merchant, subscription, pay_number, attempt}. A
 // charge is pending, succeeded, failed (with a decline) or expired; a refund also reversed. Every success carries a
 // fee of 2.9 % and 30 minor units. An amount of 0 stores the method and moves nothing. A charge with neither token
-// nor method is a redirect: pending for 72 hours or until expires_at.
+// nor method is a redirect: pending for 72 hours, until expires_at, or until it is cancelled, and expired then. A buyer
+// who presses Cancel is sent to cancel_url, and that is all: the charge stays pending until it is cancelled.
 //
 // A dispute's stages are inquiry, opened, funds_withdrawn, funds_reinstated and closed (with the outcome won, lost
 // or inquiry_closed). With the processor PayPal a method has no card digits but an agreement_id.

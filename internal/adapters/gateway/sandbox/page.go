@@ -28,6 +28,10 @@ small { color: GrayText }
 const buttons = `<form method="post" action="?result=approve"><button>Approve</button></form>
 <form method="post" action="?result=decline"><button>Decline</button></form>`
 
+// turnBack is for a charge that says where to.
+const turnBack = `
+<form method="post" action="?result=cancel"><button>Cancel</button></form>`
+
 // pageAnswer is a page that says text; only text is not ours.
 func pageAnswer(code int, text, rest string) answer {
 	return answer{Status: code, Type: "text/html; charset=utf-8", Text: fmt.Sprintf(page, html.EscapeString(text), rest)}
@@ -35,7 +39,7 @@ func pageAnswer(code int, text, rest string) answer {
 
 // getRedirect is where a buyer is sent to decide about a pending charge.
 func (s *Server) getRedirect(w http.ResponseWriter, r *http.Request) {
-	var c charge
+	var c chargeRow
 	found, err := one(s.book.QueryRow(r.Context(), `SELECT doc FROM charges WHERE id = $1`, r.PathValue("charge")), &c)
 	switch {
 	case err != nil:
@@ -45,20 +49,25 @@ func (s *Server) getRedirect(w http.ResponseWriter, r *http.Request) {
 	case c.Status != pending:
 		s.tell(w, r, pageAnswer(http.StatusOK, "The payment is "+string(c.Status)+".", ""))
 	default:
-		s.tell(w, r, pageAnswer(http.StatusOK, fmt.Sprintf("%s %s to %s", amount.Format(c.Amount.proto()), c.Amount.CurrencyCode, c.Metadata.Merchant), buttons))
+		choice := buttons
+		if c.CancelURL != "" {
+			choice += turnBack
+		}
+		s.tell(w, r, pageAnswer(http.StatusOK, fmt.Sprintf("%s %s to %s", amount.Format(c.Amount.proto()), c.Amount.CurrencyCode, c.Metadata.Merchant), choice))
 	}
 }
 
 // postRedirect decides a pending charge: ?result=approve, optionally with &token= as the script of the method that
-// is stored, or ?result=decline. The buyer goes back to the return URL with the result added.
+// is stored, or ?result=decline. The buyer goes back to the return URL with the result added. With ?result=cancel he goes
+// to the cancel URL, and nothing is decided: whether the payment ends is for the merchant to say.
 func (s *Server) postRedirect(w http.ResponseWriter, r *http.Request) {
 	result, token := r.URL.Query().Get("result"), r.URL.Query().Get("token")
 	if token == "" {
 		token = tokenPrefix + "ok"
 	}
 	steps, ok := script(token)
-	if !ok || result != "approve" && result != "decline" {
-		s.tell(w, r, pageAnswer(http.StatusBadRequest, "The result is approve or decline; the token is a script.", ""))
+	if !ok || result != "approve" && result != "decline" && result != "cancel" {
+		s.tell(w, r, pageAnswer(http.StatusBadRequest, "The result is approve, decline or cancel; the token is a script.", ""))
 		return
 	}
 	var back string
@@ -69,6 +78,10 @@ func (s *Server) postRedirect(w http.ResponseWriter, r *http.Request) {
 		}
 		if c.Status != pending {
 			return pageAnswer(http.StatusConflict, "The payment is "+string(c.Status)+" already.", ""), nil
+		}
+		if result == "cancel" {
+			back = returnTo(c.CancelURL, result)
+			return pageAnswer(http.StatusOK, "The payment is pending.", ""), nil
 		}
 		now := s.clock.Now()
 		if result == "decline" {
@@ -111,7 +124,7 @@ func (s *Server) approve(tx projection.Tx, c *chargeRow, steps []string) error {
 	return c.decide(tx, succeeded, now)
 }
 
-// returnTo is the return URL with the result; "" if there is none that a browser should follow.
+// returnTo is the address with the result; "" if there is none that a browser should follow.
 func returnTo(raw, result string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {

@@ -270,6 +270,34 @@ func TestPendingDecidedByHandIsNotDecidedAgain(t *testing.T) {
 	w.noMore(t)
 }
 
+// A buyer who turns back is sent where the merchant said, and nothing is decided: he may still pay.
+func TestRedirectTurnedBackFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	r := w.gateway.Charge(t.Context(), w.conn, gateway.Charge{
+		Key: "k", Amount: &ledgerv1.Money{CurrencyCode: "USD", MinorUnits: 4700}, Merchant: "m1", Subscription: "s1",
+		ReturnURL: "https://ledger.example/return", CancelURL: "https://ledger.example/cancel?a=b",
+	})
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	turnedTo(t, &client, r.NextAction.GetRedirectUrl()+"?result=cancel", "https://ledger.example/cancel?a=b&result=cancel")
+	got, _ := w.lookup(t, "k")
+	wantClass(t, "after he turned back", got, gateway.Pending)
+	turnedTo(t, &client, r.NextAction.GetRedirectUrl()+"?result=approve", "https://ledger.example/return?result=approve")
+}
+
+// turnedTo presses a button and wants to be sent there.
+func turnedTo(t *testing.T, client *http.Client, button, want string) {
+	t.Helper()
+	resp, err := client.Post(button, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || got != want {
+		t.Errorf("%s: got %d to %q, want %q", button, resp.StatusCode, got, want)
+	}
+}
+
 func TestRedirectExpires(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false)

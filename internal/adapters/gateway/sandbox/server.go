@@ -96,6 +96,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/accounts/{account}/charges", s.postCharge)
 	mux.HandleFunc("GET /v1/accounts/{account}/charges", s.listCharges)
 	mux.HandleFunc("GET /v1/accounts/{account}/charges/{charge}", s.getCharge)
+	mux.HandleFunc("POST /v1/accounts/{account}/charges/{charge}/cancel", s.postCancel)
 	mux.HandleFunc("POST /v1/accounts/{account}/charges/{charge}/disputes", s.postDispute)
 	mux.HandleFunc("POST /v1/accounts/{account}/charges/{charge}/refunds", s.postDeskRefund)
 	mux.HandleFunc("POST /v1/accounts/{account}/payments", s.postPayment)

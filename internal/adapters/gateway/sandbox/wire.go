@@ -73,6 +73,7 @@ type chargeRequest struct {
 	Method    string     `json:"method,omitempty"`
 	NotifyURL string     `json:"notify_url,omitempty"`
 	ReturnURL string     `json:"return_url,omitempty"`
+	CancelURL string     `json:"cancel_url,omitempty"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 	Metadata  metadata   `json:"metadata"`
 }
