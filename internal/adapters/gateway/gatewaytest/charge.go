@@ -244,6 +244,46 @@ func testRedirect(t *testing.T, w World) {
 	}
 }
 
+// testAbandon: what is ended is told as expired and cannot be paid any more; what is decided stays as it is.
+func testAbandon(t *testing.T, w World) {
+	a, ok := w.Gateway.(gateway.Abandoner)
+	if !ok || w.Decide == nil {
+		t.Skip("the gateway ends no redirects")
+	}
+	abandon := func(c gateway.Charge) gateway.Result {
+		t.Helper()
+		r, found, err := a.Abandon(t.Context(), w.Connection, c, w.Now())
+		if err != nil || !found {
+			t.Fatalf("ending %s: found %v, %v", c.Key, found, err)
+		}
+		return r
+	}
+	c := payment("turned back", "")
+	wantClass(t, "start of a redirect", w.Gateway.Charge(t.Context(), w.Connection, c), gateway.Pending)
+	for _, what := range []string{"ended", "ended again"} {
+		r := abandon(c)
+		wantClass(t, what, r, gateway.Rejected)
+		if !r.Expired {
+			t.Errorf("%s: got %+v, want it expired", what, r)
+		}
+	}
+	r, found := w.find(t, c)
+	if wantClass(t, "looked up later", r, gateway.Rejected); !found || !r.Expired {
+		t.Errorf("looked up later: found %v, %+v, want it expired", found, r)
+	}
+	wantMoved(t, "after it was ended", w.Charged(t, c.Key))
+
+	paid := payment("paid first", "")
+	page := w.Gateway.Charge(t.Context(), w.Connection, paid)
+	w.Decide(t, page.NextAction.GetRedirectUrl(), true)
+	wantClass(t, "a payment that was made", abandon(paid), gateway.Accepted)
+	wantMoved(t, "a payment that was made", w.Charged(t, paid.Key), paid.Amount)
+
+	if _, found, err := a.Abandon(t.Context(), w.Connection, payment("never sent", ""), w.Now()); found || err != nil {
+		t.Errorf("a key that was never sent: found %v, %v", found, err)
+	}
+}
+
 func testSignatures(t *testing.T, w World) {
 	n, ok := w.Gateway.(gateway.Notifier)
 	if !ok || w.Webhook == nil || w.Decide == nil {

@@ -91,6 +91,7 @@ func Run(t *testing.T, world func(t *testing.T) World) {
 		{"refunds", testRefunds},
 		{"refunds that go wrong", testRefundFaults},
 		{"redirects", testRedirect},
+		{"redirects that the buyer turned back from", testAbandon},
 		{"signatures of webhooks", testSignatures},
 		{"what the gateway does by itself", testByItself},
 	}

@@ -54,6 +54,7 @@ var (
 	_ gateway.Consenter = (*Gateway)(nil)
 	_ gateway.Prover    = (*Gateway)(nil)
 	_ gateway.Router    = (*Gateway)(nil)
+	_ gateway.Abandoner = (*Gateway)(nil)
 )
 
 // New returns the adapter.

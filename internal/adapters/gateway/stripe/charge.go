@@ -233,7 +233,7 @@ func (g *Gateway) customer(ctx context.Context, conn gateway.Connection, c gatew
 func (g *Gateway) checkout(ctx context.Context, conn gateway.Connection, c gateway.Charge, units int64) gateway.Result {
 	p := &stripego.CheckoutSessionCreateParams{
 		Params: as(ctx, conn, c.Key), Metadata: metadata(c), CustomerCreation: stripego.String("always"),
-		SuccessURL: optional(c.ReturnURL), CancelURL: optional(c.ReturnURL),
+		SuccessURL: optional(c.ReturnURL), CancelURL: optional(cmp.Or(c.CancelURL, c.ReturnURL)),
 	}
 	carried := metadata(c)
 	carried[metaCheckout] = "1"

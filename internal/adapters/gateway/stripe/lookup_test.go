@@ -197,3 +197,46 @@ func TestRefundsThatStripeRefuses(t *testing.T) {
 		t.Errorf("an answer about another refund: got %+v", r)
 	}
 }
+
+// Who turns back at Stripe's page leaves it open; when the payment is abandoned nobody can pay there any more. A decline
+// on the page before that counts as one.
+func TestAbandonedCheckout(t *testing.T) {
+	t.Parallel()
+	for _, declined := range []bool{false, true} {
+		w := newWorld(t)
+		c := first("k", "")
+		c.CancelURL = "https://ledger.example/return/stripe/token/cancel"
+		r := w.charge(t, c)
+		if declined {
+			must(t, w.server.Pay(r.NextAction.GetRedirectUrl(), "pm_card_visa_chargeDeclined"))
+		}
+		got, found, err := w.gateway.Abandon(t.Context(), w.conn, c, start)
+		if err != nil || !found || got.Class != gateway.Rejected || got.Expired == declined {
+			t.Errorf("declined before: %v: found %v, %+v, %v", declined, found, got, err)
+		}
+		if err := w.server.Pay(r.NextAction.GetRedirectUrl(), "pm_card_visa"); err == nil {
+			t.Errorf("declined before: %v: the page can still be paid", declined)
+		}
+		for _, req := range w.server.Requests() {
+			if req.Path == "/v1/checkout/sessions" && req.Method == "POST" &&
+				(req.Form.Get("cancel_url") != c.CancelURL || req.Form.Get("success_url") != c.ReturnURL) {
+				t.Errorf("Stripe was told %v", req.Form)
+			}
+		}
+	}
+}
+
+// As long as Stripe does not say that the page is closed, nothing is known.
+func TestAbandonedWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := first("k", "")
+	page := w.charge(t, c).NextAction.GetRedirectUrl()
+	w.server.Spoil("/v1/checkout/sessions/"+page[strings.LastIndex(page, "/")+1:]+"/expire", stripetest.ErrorUncharged)
+	if got, _, err := w.gateway.Abandon(t.Context(), w.conn, c, start); err == nil {
+		t.Errorf("got %+v, want an error", got)
+	}
+	if got, _, err := w.gateway.Abandon(t.Context(), w.conn, c, start); err != nil || !got.Expired {
+		t.Errorf("the second time: got %+v, %v, want it ended", got, err)
+	}
+}

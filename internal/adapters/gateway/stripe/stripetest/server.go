@@ -149,6 +149,7 @@ func (s *Server) routes() *http.ServeMux {
 	}, s.createSession)
 	handle("GET /v1/checkout/sessions", lists, s.listSessions)
 	handle("GET /v1/checkout/sessions/{id}", []string{"expand"}, s.getSession)
+	handle("POST /v1/checkout/sessions/{id}/expire", []string{"expand"}, s.expireSession)
 	handle("POST /v1/refunds", []string{"payment_intent", "charge", "amount", "reason", "metadata"}, s.createRefund)
 	handle("GET /v1/refunds", lists, s.listRefunds)
 	handle("GET /v1/refunds/{id}", []string{"expand"}, s.getRefund)

@@ -68,6 +68,21 @@ func (s *Server) getSession(r *request) answer {
 	return missing("checkout.session", r.PathValue("id"), "session")
 }
 
+// expireSession is https://docs.stripe.com/api/checkout/sessions/expire.
+func (s *Server) expireSession(r *request) answer {
+	for _, cs := range s.sessions {
+		switch {
+		case cs.id != r.PathValue("id"):
+		case cs.status != "open":
+			return invalid("", "", fmt.Sprintf("Only Checkout Sessions with a status in [\"open\"] can be expired. This Checkout Session has a status of `%s`.", cs.status))
+		default:
+			s.expire(cs)
+			return answerWith(cs.object()).spoiled(r.step)
+		}
+	}
+	return missing("checkout.session", r.PathValue("id"), "session")
+}
+
 func (s *Server) listSessions(r *request) answer {
 	var all []*session
 	for _, cs := range s.sessions {
@@ -126,9 +141,13 @@ func (s *Server) Expire(url string) error {
 	if err != nil {
 		return err
 	}
+	s.expire(cs)
+	return nil
+}
+
+func (s *Server) expire(cs *session) {
 	cs.status = "expired"
 	s.event("checkout.session.expired", cs.object())
-	return nil
 }
 
 // Authenticate is the buyer who proves himself to his bank, or does not.
