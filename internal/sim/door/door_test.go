@@ -192,3 +192,65 @@ func TestFailuresAreTheNeighbours(t *testing.T) {
 		t.Error("a gateway that sends no webhooks does behind its door")
 	}
 }
+
+// able is a gateway that can do all that process may ask of one.
+type able struct {
+	*house
+	asked []string
+}
+
+func (a *able) Connect(context.Context, gateway.Connection) error { return nil }
+
+func (a *able) FindCharge(context.Context, gateway.Connection, gateway.Charge, time.Time) (gateway.Result, bool, error) {
+	a.asked = append(a.asked, "find charge")
+	return gateway.Result{}, true, nil
+}
+
+func (a *able) FindRefund(context.Context, gateway.Connection, gateway.Refund, time.Time) (gateway.Result, bool, error) {
+	a.asked = append(a.asked, "find refund")
+	return gateway.Result{}, true, nil
+}
+
+func (a *able) Abandon(context.Context, gateway.Connection, gateway.Charge, time.Time) (gateway.Result, bool, error) {
+	a.asked = append(a.asked, "abandon")
+	return gateway.Result{}, true, nil
+}
+
+func (a *able) Complete(_ context.Context, _ gateway.Connection, n gateway.Notice) (gateway.Notice, error) {
+	a.asked = append(a.asked, "complete")
+	return n, nil
+}
+
+// TestGatewayBehindItsDoor: what a gateway can do besides is asked of it, past the guard; what it cannot is done without.
+func TestGatewayBehindItsDoor(t *testing.T) {
+	t.Parallel()
+	ask := func(gw gateway.Gateway) (failed int) {
+		_, _, charge := gateway.FindCharge(t.Context(), gw, gateway.Connection{}, gateway.Charge{}, time.Time{})
+		_, _, refund := gateway.FindRefund(t.Context(), gw, gateway.Connection{}, gateway.Refund{}, time.Time{})
+		_, _, abandoned := gateway.Abandon(t.Context(), gw, gateway.Connection{}, gateway.Charge{}, time.Time{})
+		_, completed := gw.(gateway.Completer).Complete(t.Context(), gateway.Connection{}, gateway.Notice{})
+		for _, err := range []error{charge, refund, abandoned, completed} {
+			if err != nil {
+				failed++
+			}
+		}
+		return failed
+	}
+	want := []string{"find charge", "find refund", "abandon", "complete"}
+	for _, guarded := range []error{nil, errGuard} {
+		a, asked, refused := &able{house: newHouse(t)}, want, 0
+		if guarded != nil {
+			asked, refused = nil, len(want)
+		}
+		gw := door.ToGateway(a, &guard{before: guarded})
+		if failed := ask(gw); failed != refused || !slices.Equal(a.asked, asked) {
+			t.Errorf("with a guard that says %v: asked %v, %d failed; want %v and %d", guarded, a.asked, failed, asked, refused)
+		}
+		if _, connects := gw.(gateway.Connector); !connects {
+			t.Error("a gateway that has to be told of connections is not told behind its door")
+		}
+	}
+	if failed := ask(door.ToGateway(newHouse(t), &guard{})); failed != 0 {
+		t.Errorf("%d calls of a gateway that can do nothing besides failed, want none", failed)
+	}
+}
