@@ -1,6 +1,7 @@
 // Package work is the store of what remains to be done: how far each handler has come, which streams are parked,
-// raw inbound webhooks that nobody has read yet, and beside them the projections that workers read (timers,
-// deliveries), which others define. All but the tries of deliveries and the webhooks can be rebuilt from the log.
+// raw inbound webhooks that nobody has read yet, secrets of the ledger's own, and beside them the projections that workers
+// read (timers, deliveries), which others define. All but the tries of deliveries, the webhooks and the secrets can be
+// rebuilt from the log.
 package work
 
 import (
@@ -52,7 +53,7 @@ func Open(path string) (*Work, error) {
 // New makes the work store's tables in a store, if they are not there. Who opened the store closes it.
 func New(ctx context.Context, store projection.Store) (*Work, error) {
 	err := store.Update(ctx, func(tx projection.Tx) error {
-		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, homeSchema, masterKeySchema} {
+		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, homeSchema, masterKeySchema, secretsSchema} {
 			if _, err := tx.Exec(schema); err != nil {
 				return err
 			}
@@ -69,8 +70,8 @@ func New(ctx context.Context, store projection.Store) (*Work, error) {
 func (w *Work) Close() error { return w.close() }
 
 // StartOver forgets how far everybody has come: handlers handle the log from its beginning, and projections make their
-// tables anew when they start. The messages of gateways stay, for the log does not tell what was not read. Nobody else
-// may use the store meanwhile.
+// tables anew when they start. The messages of gateways stay, for the log does not tell what was not read, and so do the
+// secrets. Nobody else may use the store meanwhile.
 func (w *Work) StartOver(ctx context.Context) error {
 	return w.Update(ctx, func(tx projection.Tx) error {
 		for _, table := range []string{"cursors", "parks"} {

@@ -297,3 +297,23 @@ func TestTimers(t *testing.T) {
 	due(noon, 10)
 	wantAt(t, w.NextTimerAt, noon.Add(time.Minute))
 }
+
+func TestSecret(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "work.db")
+	secret := func(name string) string {
+		t.Helper()
+		w, err := work.Open(path)
+		check(t, err)
+		s, err := w.Secret(t.Context(), name)
+		check(t, errors.Join(err, w.StartOver(t.Context()), w.Close()))
+		return string(s)
+	}
+	first := secret("return")
+	if len(first) != 32 || secret("return") != first {
+		t.Error("the secret is not 32 bytes that stay")
+	}
+	if secret("other") == first {
+		t.Error("two names have the same secret")
+	}
+}
