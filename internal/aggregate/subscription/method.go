@@ -37,7 +37,7 @@ func (c ReplacePaymentMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 	d := s.decide(c.Now, time.Time{})
 	e := &ledgerv1.PaymentMethodReplaced{
 		Replacement: n, PaymentMethodToken: c.Token, ConnectionId: c.Connection.ID, Gateway: c.Connection.Gateway,
-		Processor: c.Connection.Processor, Key: key("method", st.MerchantId, st.SubscriptionId, n), Charged: charge,
+		Processor: c.Connection.Processor, Key: replacementKey(st, n), Charged: charge,
 	}
 	d.emit(&ledgerv1.Event{Kind: &ledgerv1.Event_PaymentMethodReplaced{PaymentMethodReplaced: e}})
 	e.NextAttemptAt = stamp(d.NextAttempt)
@@ -45,6 +45,20 @@ func (c ReplacePaymentMethod) Decide(s State) ([]*ledgerv1.Event, error) {
 		d.request(d.asked(), c.Circumstances)
 	}
 	return d.done()
+}
+
+func replacementKey(st *ledgerv1.SubscriptionStarted, n uint32) string {
+	return key("method", st.MerchantId, st.SubscriptionId, n)
+}
+
+// FindReplacement finds the number of the replacement that the gateway knows by key.
+func (s State) FindReplacement(key string) (n uint32, ok bool) {
+	for n := s.Replaced; n > 0; n-- {
+		if replacementKey(s.Started, n) == key {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 // chargeable reports whether nothing but time or the method can keep the open number from being charged.
@@ -59,6 +73,7 @@ func (s State) paymentMethodReplaced(m *ledgerv1.Metadata, e *ledgerv1.PaymentMe
 		before = *s.Before // the one that was replaced just before was never stored
 	}
 	s.Before, s.Replaced = &before, e.Replacement
+	s.Replacing, s.ReplacedAt = e, instant(m.RecordedAt)
 	s.Way = Way{Token: e.PaymentMethodToken, Replacement: e.Replacement}
 	if s.life() == PastDue {
 		s.NextAttempt = s.nextAttempt(toldOr(e.NextAttemptAt, m.RecordedAt))

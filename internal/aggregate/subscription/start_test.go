@@ -70,6 +70,12 @@ func TestStartRefuses(t *testing.T) {
 		"the first of two urls": {func(c *subscription.Start) {
 			c.Request.Urls = &ledgerv1.Urls{Failure: "javascript:alert(1)", Return: "/thanks"}
 		}, "URL_INVALID", "start.urls.failure"},
+		"url over http": {func(c *subscription.Start) {
+			c.Mode, c.Request.Urls = ledgerv1.Mode_MODE_TEST, &ledgerv1.Urls{Success: "http://shop.example/"}
+		}, "URL_INVALID", "start.urls.success"},
+		"url of this machine, live": {func(c *subscription.Start) {
+			c.Mode, c.Request.Urls = ledgerv1.Mode_MODE_LIVE, &ledgerv1.Urls{Success: "http://localhost:3000/"}
+		}, "URL_INVALID", "start.urls.success"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,5 +166,15 @@ func TestStatesDoNotShare(t *testing.T) {
 		one := fork(refund("one", 1))
 		fork(refund("two", 2))
 		equal(t, "the last refund of one", one.Refunds[refunds].ID, "one")
+	}
+}
+
+func TestStartOfAShopOnThisMachine(t *testing.T) {
+	t.Parallel()
+	c := startAt(t0, terms(subscription.Recurring))
+	c.Mode = ledgerv1.Mode_MODE_TEST
+	c.Request.Urls = &ledgerv1.Urls{Success: "http://localhost:3000/thanks", Failure: "http://[::1]/", Return: "https://shop.example/"}
+	if _, err := c.Decide(state{}); err != nil {
+		t.Errorf("got %v, want it taken", err)
 	}
 }

@@ -55,10 +55,13 @@ type State struct {
 	Buyer   *ledgerv1.Buyer // as known now; no decision depends on it
 	Changes []*ledgerv1.TermsChanged
 
-	Way                                     // how it is charged
-	Before   *Way                           // what counts again if the gateway refuses the method that replaced it
-	Replaced uint32                         // how often the method was replaced, refused replacements included
-	Refused  *ledgerv1.PaymentMethodRefused // the last replacement that the gateway did not take; nil if it took all
+	Way             // how it is charged
+	Before   *Way   // what counts again if the gateway refuses the method that replaced it
+	Replaced uint32 // how often the method was replaced, refused replacements included
+	// Replacing is the last replacement, ReplacedAt when it was asked for; nil if there was none.
+	Replacing  *ledgerv1.PaymentMethodReplaced
+	ReplacedAt time.Time
+	Refused    *ledgerv1.PaymentMethodRefused // the last replacement that the gateway did not take; nil if it took all
 	// RefusedThrough is the account through which Refused was to be charged.
 	RefusedThrough Connection
 	Connections    []Connection // all that were ever in use; the last one is

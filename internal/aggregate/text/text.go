@@ -50,3 +50,19 @@ func ValidURL(s string) bool {
 	}
 	return u.Scheme == "http" || u.Scheme == "https"
 }
+
+// SecureURL reports whether s is a ValidURL whose answers nobody on the way can read or change.
+func SecureURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && ValidURL(s)
+}
+
+// LoopbackURL reports whether s is a ValidURL of the machine on which it is asked for.
+func LoopbackURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || !ValidURL(s) {
+		return false
+	}
+	host := u.Hostname()
+	return host == "localhost" || host == "127.0.0.1" || host == "::1"
+}

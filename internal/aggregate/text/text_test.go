@@ -73,3 +73,31 @@ func TestValidURL(t *testing.T) {
 		}
 	}
 }
+
+func TestSecureAndLoopbackURL(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]struct{ secure, loopback bool }{
+		"https://shop.example/a?b=c":      {secure: true},
+		"HTTPS://shop.example/":           {secure: true},
+		"https://localhost/":              {secure: true, loopback: true},
+		"http://localhost:8080/":          {loopback: true},
+		"http://127.0.0.1/":               {loopback: true},
+		"http://[::1]:80/":                {loopback: true},
+		"http://shop.example/":            {},
+		"http://localhost.shop.example/":  {},
+		"http://127.0.0.1.shop.example/":  {},
+		"http://127.0.0.1@shop.example/":  {},
+		"https://127.0.0.1@shop.example/": {},
+		"javascript://localhost/%0aalert": {},
+		"//localhost/":                    {},
+		"https://shop.example/#a":         {},
+		"":                                {},
+	} {
+		if got := text.SecureURL(s); got != want.secure {
+			t.Errorf("%q: secure %v, want %v", s, got, want.secure)
+		}
+		if got := text.LoopbackURL(s); got != want.loopback {
+			t.Errorf("%q: loopback %v, want %v", s, got, want.loopback)
+		}
+	}
+}
