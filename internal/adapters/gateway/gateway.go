@@ -148,12 +148,12 @@ type Abandoner interface {
 }
 
 // Abandon ends the payment of a buyer who has turned back, if g is an Abandoner. Another gateway learns of that by itself,
-// or lets the payment run out: it is asked what became of it.
+// or lets the payment run out: it is asked what became of it, and no more than that, for nobody wants the money now.
 func Abandon(ctx context.Context, g Gateway, conn Connection, c Charge, sent time.Time) (Result, bool, error) {
 	if a, ok := g.(Abandoner); ok {
 		return a.Abandon(ctx, conn, c, sent)
 	}
-	return FindCharge(ctx, g, conn, c, sent)
+	return g.Lookup(ctx, conn, c.Key, sent)
 }
 
 // Traits are what a gateway promises.
