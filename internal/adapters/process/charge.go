@@ -36,8 +36,8 @@ func (p *Process) charge(ctx context.Context, e event.Recorded) error {
 	if conn.Blocked != "" {
 		res, err = p.held(ctx, gw, conn, a.Key, e)
 	} else {
-		res, sentAt, err = p.send(ctx, gw, conn, a.Key, e, chargeFinder(gw, conn, s, a), func() gateway.Result {
-			return gw.Charge(ctx, conn, chargeOf(s, a))
+		res, sentAt, err = p.send(ctx, gw, conn, a.Key, e, p.chargeFinder(gw, conn, s, a), func() gateway.Result {
+			return gw.Charge(ctx, conn, p.chargeOf(conn, s, a))
 		})
 	}
 	if err != nil {

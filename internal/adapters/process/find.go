@@ -14,12 +14,12 @@ type finder func(ctx context.Context, sent time.Time) (gateway.Result, bool, err
 
 // chargeFinder looks an attempt up. At some gateways that may take the money that the buyer has agreed to, so it is done
 // for what may be charged only: of what was withdrawn, and through a blocked connection, the key is asked for.
-func chargeFinder(gw gateway.Gateway, conn gateway.Connection, s subscription.State, a *subscription.Attempt) finder {
+func (p *Process) chargeFinder(gw gateway.Gateway, conn gateway.Connection, s subscription.State, a *subscription.Attempt) finder {
 	return func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {
 		if a.Withdrawn || !a.Open() || conn.Blocked != "" {
 			return gw.Lookup(ctx, conn, a.Key, sent)
 		}
-		return gateway.FindCharge(ctx, gw, conn, chargeOf(s, a), sent)
+		return gateway.FindCharge(ctx, gw, conn, p.chargeOf(conn, s, a), sent)
 	}
 }
 

@@ -226,7 +226,7 @@ func (in *Inbound) hintedRefund(ctx context.Context, stream string, conn gateway
 }
 
 func (in *Inbound) hintedCharge(ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, s subscription.State, a *subscription.Attempt) error {
-	res, err := told(ctx, chargeFinder(gw, conn, s, a), a.Key, a.RequestedAt)
+	res, err := told(ctx, in.chargeFinder(gw, conn, s, a), a.Key, a.RequestedAt)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/aggregate"
@@ -31,7 +33,7 @@ func (p *Process) method(ctx context.Context, e event.Recorded) error {
 	if conn.Blocked != "" {
 		return errHeld(conn, r.Key) // an account that is suspended refuses what is no fault of the method
 	}
-	c := storing(s, r)
+	c := p.storing(conn, s, r)
 	find := func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {
 		return gateway.FindCharge(ctx, gw, conn, c, sent)
 	}
@@ -39,15 +41,25 @@ func (p *Process) method(ctx context.Context, e event.Recorded) error {
 	if err != nil {
 		return err
 	}
+	if decided, err := p.reportMethod(ctx, e.Stream, conn, r, e.ID, res); err != nil || decided {
+		return err
+	}
+	return fmt.Errorf("method %s is not stored yet: %s", r.Key, res.Why)
+}
+
+// reportMethod records what a gateway said of a replacement. decided is false if there is nothing to record yet.
+func (p *Process) reportMethod(
+	ctx context.Context, stream string, conn gateway.Connection, r *ledgerv1.PaymentMethodReplaced, cause uuid.UUID, res gateway.Result,
+) (decided bool, err error) {
 	name, cmd := p.methodCommand(r, res)
 	if cmd == nil {
-		return fmt.Errorf("method %s is not stored yet: %s", r.Key, res.Why)
+		return false, nil
 	}
-	_, err = p.do(ctx, e.Stream, fmt.Sprintf("method/%d/%s", r.Replacement, name), who(conn), e.ID, cmd)
+	_, err = p.do(ctx, stream, fmt.Sprintf("method/%d/%s", r.Replacement, name), who(conn), cause, cmd)
 	if err = settled(err); err == nil {
 		p.sent.forget(r.Key)
 	}
-	return err
+	return true, err
 }
 
 // toBeStored reports whether a replacement still waits for the gateway. A charge with its token stores it too, and a
@@ -62,12 +74,14 @@ func toBeStored(s subscription.State, r *ledgerv1.PaymentMethodReplaced) bool {
 }
 
 // storing is the charge of nothing that stores a method.
-func storing(s subscription.State, r *ledgerv1.PaymentMethodReplaced) gateway.Charge {
-	return gateway.Charge{
-		Key: r.Key, Token: r.PaymentMethodToken, ReturnURL: returnURL(s.Started),
+func (p *Process) storing(conn gateway.Connection, s subscription.State, r *ledgerv1.PaymentMethodReplaced) gateway.Charge {
+	c := gateway.Charge{
+		Key: r.Key, Token: r.PaymentMethodToken,
 		Amount:   &ledgerv1.Money{CurrencyCode: s.Terms().GetRegular().GetFull().GetCurrencyCode()},
 		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(), Buyer: s.Buyer,
 	}
+	c.ReturnURL, c.CancelURL = p.Addresses(conn, c)
+	return c
 }
 
 func (p *Process) methodCommand(r *ledgerv1.PaymentMethodReplaced, res gateway.Result) (string, aggregate.Command[subscription.State]) {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/uuid"
 
-	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/gateway"
@@ -43,8 +42,12 @@ type Config struct {
 	// can be charged from now on, in words for whoever finds payments held. It may be told twice; on an error it is told
 	// again. Without it a warning is all that comes of it.
 	Disconnected func(ctx context.Context, merchant, connection, reason string) error
-	Clock        clock.Clock
-	Logger       *slog.Logger
+	// Addresses are where a gateway sends the buyer of a charge back to, and where to if he has turned back. They are the
+	// same whenever they are asked for: gateways refuse a key that comes again with other parameters. Without it the buyer
+	// is sent nowhere.
+	Addresses func(conn gateway.Connection, c gateway.Charge) (back, cancel string)
+	Clock     clock.Clock
+	Logger    *slog.Logger
 	// Head is where the log ended before this run began. What was intended up to there may have been sent by an
 	// earlier run. The clock would not do: it can go back, or stand still over a restart.
 	Head event.Position
@@ -63,6 +66,9 @@ func New(c Config) *Process {
 		c.Circumstances = func(context.Context, string, string) (subscription.Circumstances, error) {
 			return subscription.Circumstances{}, nil
 		}
+	}
+	if c.Addresses == nil {
+		c.Addresses = func(gateway.Connection, gateway.Charge) (back, cancel string) { return "", "" }
 	}
 	return &Process{Config: c, began: c.Clock.Elapsed()}
 }
@@ -101,14 +107,16 @@ func settled(err error) error {
 // who names a gateway as an actor.
 func who(conn gateway.Connection) string { return "gateway:" + conn.Gateway }
 
-func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
+// chargeOf is what the gateway is asked for.
+func (p *Process) chargeOf(conn gateway.Connection, s subscription.State, a *subscription.Attempt) gateway.Charge {
 	c := gateway.Charge{
-		Key: a.Key, Amount: a.Amounts.GetFull(), Method: a.Method, ReturnURL: returnURL(s.Started),
+		Key: a.Key, Amount: a.Amounts.GetFull(), Method: a.Method,
 		Merchant: s.Started.GetMerchantId(), Subscription: s.Started.GetSubscriptionId(),
 		PayNumber: a.Number, Attempt: a.Attempt, Buyer: s.Buyer, Once: isOnce(s),
 	}
-	if a.Method == nil {
+	if a.Method == nil { // else the buyer is not there, and cannot be sent anywhere
 		c.Token = a.Token
+		c.ReturnURL, c.CancelURL = p.Addresses(conn, c)
 	}
 	return c
 }
@@ -117,11 +125,4 @@ func chargeOf(s subscription.State, a *subscription.Attempt) gateway.Charge {
 func isOnce(s subscription.State) bool {
 	t := s.Terms()
 	return t.GetKind() == subscription.OneTime && t.GetInitial() == nil
-}
-
-func returnURL(st *ledgerv1.SubscriptionStarted) string {
-	if u := st.GetUrls().GetReturn(); u != "" {
-		return u
-	}
-	return st.GetUrls().GetSuccess()
 }

@@ -29,12 +29,16 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	if err != nil {
 		return err
 	}
-	var find finder
 	if l.Attempt != nil {
-		find = chargeFinder(gw, conn, s, l.Attempt)
-	} else {
-		find = refundFinder(gw, conn, refundOf(s, l.Refund))
+		return p.findOut(ctx, stream, conn, gw, l, p.chargeFinder(gw, conn, s, l.Attempt))
 	}
+	return p.findOut(ctx, stream, conn, gw, l, refundFinder(gw, conn, refundOf(s, l.Refund)))
+}
+
+// findOut records what find tells of something that is in doubt or pending.
+func (p *Process) findOut(
+	ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup, find finder,
+) error {
 	res, found, err := find(ctx, asked(l))
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", l.Key, err)
