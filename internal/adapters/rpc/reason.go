@@ -434,7 +434,7 @@ var reasons = []struct {
 	{"UPDATE_BY_REQUIRED", invalid,
 		"The account was connected by its keys, and it is not said until when these are good.", "Send `update_by`."},
 	{"URL_INVALID", invalid,
-		"An address is not an absolute http or https URL, or has a user or a fragment.", "Correct it."},
+		"An address is not an absolute http or https URL, or has a user or a fragment; or a buyer would be sent to it over http.", "Correct it."},
 	{"UTF8_INVALID", invalid,
 		"A text is not valid UTF-8.", "Encode it as UTF-8."},
 	{"WAIT_RANGE", invalid,
