@@ -94,7 +94,7 @@ var doors = map[string][]string{
 	"google.golang.org/grpc/...": {
 		"internal/adapters/rpc/...", "internal/adapters/auth/...", "internal/adapters/eventstore/esdb/...", api, "cmd/...", "internal/sim/...",
 	},
-	"html/template":                          {"internal/adapters/console/...", "internal/adapters/docs", "internal/adapters/gateway/sandbox"},
+	"html/template":                          {"internal/adapters/buyer", "internal/adapters/console/...", "internal/adapters/docs", "internal/adapters/gateway/sandbox"},
 	"text/template":                          {},
 	"github.com/stripe/...":                  {"internal/adapters/gateway/stripe"},
 	"github.com/standard-webhooks/...":       {"internal/adapters/ipn/...", "cmd/ledger"}, // signs; and the demo's receiver verifies
