@@ -39,7 +39,7 @@ type config struct {
 	Clock string
 	// ClockStart is what a manual clock shows when the data directory is new. Defaults to now.
 	ClockStart string
-	// PublicURL is how gateways reach the HTTP listener. Defaults to its own address.
+	// PublicURL is how gateways, and the buyers whom they send back, reach the HTTP listener. Defaults to its own address.
 	PublicURL string
 	// GatewayTimeout is how long a gateway may take to answer. Defaults to 30s.
 	GatewayTimeout time.Duration
@@ -62,7 +62,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Admin, "admin", "127.0.0.1:9464", "address for metrics, health and profiles; loopback only")
 	f.StringVar(&c.Clock, "clock", "wall", `"wall", or "manual": time stands still until "ledger clock advance"`)
 	f.StringVar(&c.ClockStart, "clock-start", "", "what a manual clock shows at first (RFC 3339); now if empty")
-	f.StringVar(&c.PublicURL, "public-url", "", "how gateways reach the HTTP listener; its own address if empty")
+	f.StringVar(&c.PublicURL, "public-url", "", "how gateways and buyers reach the HTTP listener; its own address if empty")
 	f.DurationVar(&c.GatewayTimeout, "gateway-timeout", 30*time.Second, "how long a gateway may take to answer")
 	c.gatewayFlags(f)
 	f.BoolVar(&c.NoReflection, "no-reflection", false, "do not describe the gRPC API to clients that ask")

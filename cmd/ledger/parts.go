@@ -10,6 +10,7 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/buyer"
 	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/rpc"
@@ -67,6 +68,18 @@ func (s *service) baseURL() string {
 		return s.cfg.PublicURL
 	}
 	return "http://" + s.http.Addr().String()
+}
+
+// openAddresses makes the addresses at which buyers come back from gateways. Their secret lies in the work store, for they
+// have to be the same after a restart; were it lost, those who are away would find no payment, which wakes and webhooks
+// settle all the same.
+func (s *service) openAddresses(ctx context.Context) error {
+	secret, err := s.work.Secret(ctx, "return addresses")
+	if err != nil {
+		return err
+	}
+	s.addresses, err = buyer.NewAddresses(s.baseURL(), secret)
+	return err
 }
 
 // knownConnections lists the connections that there are: all, or those to one account of a gateway. What was written

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ledger.internal/ledger/internal/adapters/bus"
+	"ledger.internal/ledger/internal/adapters/buyer"
 	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/db"
@@ -76,6 +77,7 @@ type service struct {
 
 	followers []*projection.Follower
 	bus       *bus.Bus
+	addresses *buyer.Addresses
 	process   *process.Process
 	wake      *process.Wake
 	inbound   *process.Inbound
@@ -283,10 +285,13 @@ func (s *service) openFollowers(ctx context.Context) error {
 	if err := s.persist(ctx, func(ctx context.Context) (err error) { head, err = s.log.Head(ctx); return err }); err != nil {
 		return err
 	}
+	if err := s.openAddresses(ctx); err != nil {
+		return err
+	}
 	s.process = process.New(process.Config{
 		Subscriptions: s.subscriptions, Connect: s.connections.Find, Circumstances: s.circumstances, Hurry: s.hurry,
 		Wakers: map[string]process.Waker{connection.Category: s.connections.Wake}, Disconnected: s.connections.Disconnected,
-		Clock: s.clock, Logger: s.logger, Head: head,
+		Addresses: s.addresses.Of, Clock: s.clock, Logger: s.logger, Head: head,
 	})
 	s.wake = process.NewWake(s.process, s.work)
 	s.inbound = process.NewInbound(s.process, s.work)
@@ -371,9 +376,16 @@ func (s *service) watch(ctx context.Context) {
 
 // public is what the HTTP listener answers.
 func (s *service) public() (http.Handler, error) {
+	buyers, err := buyer.New(buyer.Config{
+		Addresses: s.addresses, Subscriptions: s.subscriptions, Settle: s.process.Settle, Abandon: s.process.Abandon, Logger: s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", s.rpc.Webhooks())
 	mux.Handle("/connect/", s.rpc.Consents())
+	mux.Handle(buyer.Path, buyers)
 	mux.Handle("/", s.rpc.REST())
 	return mux, docs.Register(mux)
 }
