@@ -56,7 +56,7 @@ func (p *Process) withBuyer(ctx context.Context, stream, key string, find finder
 
 // settle looks up what is open under a key. Of what was not sent yet nobody can have come back.
 func (p *Process) settle(ctx context.Context, stream string, s subscription.State, key string, find finderOf) error {
-	if s.Replacing.GetKey() == key {
+	if r := s.Replacing; r != nil && r.Key == key {
 		return p.settleMethod(ctx, stream, s)
 	}
 	open := s.Lookups()

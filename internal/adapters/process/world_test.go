@@ -147,6 +147,10 @@ func (w *world) restart() {
 			}
 			return c, w.gateway, nil
 		},
+		Addresses: func(conn gateway.Connection, c gateway.Charge) (back, cancel string) {
+			back = "https://ledger.test/" + conn.Gateway + "/" + c.Key
+			return back, back + "/cancel"
+		},
 	})
 	w.wake = process.NewWake(w.process, w.work)
 	w.inbound = process.NewInbound(w.process, w.work)
