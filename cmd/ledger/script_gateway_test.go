@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,11 +21,15 @@ const sandboxAccount = firstMerchant + "." + firstConnection
 
 // buyer does at the gateway what a buyer does there.
 func (w *world) buyer(ts *testscript.TestScript, args []string) {
-	usage(ts, args, "buyer approve|decline|revoke SUB")
+	usage(ts, args, "buyer approve|decline|cancel|back|revoke SUB")
+	if args[0] == "back" {
+		w.buyerBack(ts, args[1])
+		return
+	}
 	s := w.subscription(ts, args[1])
 	var target string
 	switch args[0] {
-	case "approve", "decline":
+	case "approve", "decline", "cancel":
 		page := s.GetOpenAttempt().GetNextAction().GetRedirectUrl()
 		if page == "" {
 			ts.Fatalf("the buyer was not sent to the gateway")
@@ -40,6 +46,37 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 	defer resp.Body.Close()
 	if resp.StatusCode >= 400 {
 		ts.Fatalf("the gateway answered %s", resp.Status)
+	}
+	if w.sentTo == nil {
+		w.sentTo = map[string]string{}
+	}
+	w.sentTo[args[1]] = resp.Header.Get("Location")
+}
+
+// words are what a page tells its reader.
+var words = regexp.MustCompile(`<(?:h1|p)[^>]*>([^<]+)<`)
+
+// buyerBack opens the page that the gateway sent the buyer to, and prints where he is sent from there, or what he reads.
+// The ledger's port is another one after a restart.
+func (w *world) buyerBack(ts *testscript.TestScript, id string) {
+	u, err := url.Parse(w.sentTo[id])
+	ts.Check(err)
+	if u.Path == "" {
+		ts.Fatalf("the gateway has sent the buyer of %s nowhere", id)
+	}
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := browser.Get(ts.Getenv("HTTP_URL") + u.RequestURI())
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "HTTP %d\n", resp.StatusCode)
+	if to := resp.Header.Get("Location"); to != "" {
+		fmt.Fprintln(ts.Stdout(), to)
+		return
+	}
+	for _, said := range words.FindAllStringSubmatch(string(body), -1) {
+		fmt.Fprintln(ts.Stdout(), said[1])
 	}
 }
 

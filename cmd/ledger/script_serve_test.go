@@ -34,6 +34,7 @@ type world struct {
 	backup       []esdbtest.Record // of esdb
 	release      func()            // ends what esdb holds
 	posts        int               // counts the commands that were sent
+	sentTo       map[string]string // where the gateway has sent the buyers of subscriptions
 }
 
 // server is a ledger that runs as a process of its own.
