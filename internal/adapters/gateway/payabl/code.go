@@ -32,6 +32,7 @@ const (
 	codePending   = 2000
 	codeCancelled = 145005
 	codeActivated = 145006
+	codeAborted   = -5003 // the buyer has turned back
 )
 
 // blocked is how long later lasts: "within 1 minute".
@@ -73,14 +74,14 @@ var codes = map[int]code{
 	-2454: {hard, "reattempt not permitted with this card"},
 	-2455: {hard, "decline limit exceeded for the card"},
 
-	-5000: {doubt, "internal error"},
-	-5002: {soft, "payment failed"},
-	-5003: {buyerAction, "aborted by the customer"},
-	-5004: {hard, "cancelled by risk management"},
-	-5007: {hard, "refund aborted"},
-	-5010: {buyerAction, "3-D Secure downgraded or not verified"},
-	-5011: {buyerAction, "3-D Secure downgraded or an invalid attempt"},
-	-5012: {buyerAction, "incorrect ECI data"},
+	-5000:       {doubt, "internal error"},
+	-5002:       {soft, "payment failed"},
+	codeAborted: {buyerAction, "aborted by the customer"},
+	-5004:       {hard, "cancelled by risk management"},
+	-5007:       {hard, "refund aborted"},
+	-5010:       {buyerAction, "3-D Secure downgraded or not verified"},
+	-5011:       {buyerAction, "3-D Secure downgraded or an invalid attempt"},
+	-5012:       {buyerAction, "incorrect ECI data"},
 
 	-6000: {config, "wrong or missing fields, a wrong signature, or a currency that is not enabled"},
 	-6005: {config, "preauthorisation is disabled"},

@@ -268,7 +268,9 @@ func (t transaction) consented(note memo, now time.Time) gateway.Result {
 	waiting := codes[s.code].means == pending || t.given()
 	switch {
 	case !waiting:
-		return declined(t.id, s.code)
+		r := declined(t.id, s.code)
+		r.Expired = s.code == codeAborted
+		return r
 	case t.given() && note.kind == store:
 		if s.amount == nil {
 			return unknown("transaction %s names no currency", t.id)

@@ -591,3 +591,18 @@ func TestWrongSecret(t *testing.T) {
 	}
 	w.wantMoved(t, "unsigned", c.Key)
 }
+
+// A buyer who turns back at PayPal has declined nothing: his payment has ended there.
+func TestBuyerTurnsBack(t *testing.T) {
+	t.Parallel()
+	for _, once := range []bool{true, false} {
+		w := newWorld(t)
+		c := firstPayment(4700)
+		c.Once = once
+		w.decide(t, w.charge(t, c, gateway.Pending).NextAction.GetRedirectUrl(), false)
+		if r := w.find(t, c, gateway.Rejected); !r.Expired || r.Code != "-5003" {
+			t.Errorf("once %v: got %+v, want it ended by -5003", once, r)
+		}
+		w.wantMoved(t, "after he turned back", c.Key)
+	}
+}
