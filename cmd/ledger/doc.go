@@ -23,8 +23,9 @@
 // internal/adapters is the outside world. bus carries events to handlers, one at a time per stream, and parks what
 // keeps failing; process are the handlers: charge, refund and store methods at the gateways, wake what is due, look up
 // what is in doubt, take in webhooks. gateway is the contract of the gateways and sandbox the one that comes with the
-// program. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains them.
-// export writes rows for spreadsheets. seal keeps secrets under the master key.
+// program. connect opens merchants' connections, with credentials that seal keeps under the master key, and buyer answers
+// whom a gateway sends back. ipn renders, signs and delivers notifications. rpc answers gRPC and REST, and docs explains
+// them. export writes rows for spreadsheets.
 // eventstore, db, work and clock keep things and tell the time: the log is embedded (sqlite) or elsewhere (esdb), and
 // transfer copies the one into the other.
 //
