@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 //	receiver [STATUS…]    the merchant begins to listen; he answers the first notifications with these, then with 200
 //	ipns                  print the notifications that he has taken, in the order in which they came
 //	ipn ORDER             print all variables of an order's notification
-//	buyer approve|decline SUB   what the buyer does on the gateway's page
+//	buyer approve|decline|cancel SUB   what the buyer does on the gateway's page
+//	buyer back SUB        he opens the page that the gateway sent him to then; print where that sends him, or what it says
 //	buyer revoke SUB      the buyer ends the agreement at the gateway
 //	gateway charges|returns SUB MINOR   what the gateway does by itself, in minor units of USD
 //	gateway away|back     it answers nobody for a while

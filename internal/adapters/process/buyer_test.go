@@ -205,8 +205,13 @@ func TestBuyerOfNothingThatIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
 	w.bought("s")
+	w.sentAway("open")
 	before := len(w.traffic.lookedUpAt())
-	for _, key := range []string{w.keyOf("s"), "another", ""} {
+	for _, key := range []string{"another", ""} {
+		_, err := w.process.Settle(t.Context(), stream("open"), key)
+		w.ok(err)
+	}
+	for _, key := range []string{w.keyOf("s"), w.keyOf("open"), "another", ""} {
 		for _, back := range []func(context.Context, string, string) (subscription.State, error){w.process.Settle, w.process.Abandon} {
 			_, err := back(t.Context(), stream("s"), key)
 			w.ok(err)
