@@ -33,7 +33,7 @@ var said = map[page]words{
 		"Not decided yet", "Your payment is not confirmed yet. That can take a few minutes.",
 		"Please do not pay a second time. Load this page again later to see what became of it.",
 	},
-	unknownPage: {"Page not found", "No payment belongs to this address.", "If you came here from a payment, go back to the shop: what you paid is safe."},
+	unknownPage: {"Page not found", "No payment belongs to this address.", "If you came here from a payment, ask the shop: what became of it is found out without this page."},
 	unavailablePage: {
 		"One moment, please", "We cannot look up your payment right now. Whatever you did, it is not lost.",
 		"Load this page again in a few seconds.",
