@@ -8,8 +8,8 @@
 // id is the charge's reference. A stored method is charged off session. The first payment is on session: Charge.Token is
 // a PaymentMethod or a ConfirmationToken that Stripe's script made in the buyer's browser, a customer is made for it,
 // and setup_future_usage keeps it. An amount of 0 is a SetupIntent. With neither token nor method the buyer is sent to a
-// Checkout Session. A stored method is known as "cus_…/pm_…", because Stripe charges one only together with its customer;
-// one that is imported has to be given so too.
+// Checkout Session, whose page stays open if he turns back: Abandon expires it. A stored method is known as
+// "cus_…/pm_…", because Stripe charges one only together with its customer; one that is imported has to be given so too.
 //
 // A payment that the buyer has to authenticate is Pending with the client secret for Stripe's script, and with an address
 // if Stripe has one. If the buyer fails, the look-up that finds it cancels the intent before it says Rejected: whoever
