@@ -151,7 +151,7 @@ func hasSecret(f *pflag.Flag, value string) bool {
 		p, err := placeOf(value, "")
 		return err == nil && p.at.Secret()
 	}
-	return noted(f, isSecret)
+	return noted(f, isSecret) && value != ""
 }
 
 // allowed says what values a flag takes.

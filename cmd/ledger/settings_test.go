@@ -22,6 +22,9 @@ func TestEverySetting(t *testing.T) {
 	samples := map[reflect.Kind]string{reflect.String: "x", reflect.Bool: "true", reflect.Int64: "7s"}
 	of := reflect.TypeFor[config]()
 	for i := range of.NumField() {
+		if of.Field(i).Name == "Gateways" {
+			continue // TestSettingsOfGateways
+		}
 		t.Run(of.Field(i).Name, func(t *testing.T) {
 			var c config
 			all := c.settings()
@@ -61,6 +64,32 @@ func TestEverySetting(t *testing.T) {
 	}
 }
 
+// A gateway's settings are settings like all others, under its name; what is secret of them is never printed.
+func TestSettingsOfGateways(t *testing.T) {
+	t.Parallel()
+	var c config
+	all, seen := c.settings(), 0
+	for name, kind := range c.Gateways {
+		for _, s := range kind.Settings() {
+			seen++
+			f := all.Lookup(s.Name)
+			if f == nil || !noted(f, isSetting) || !strings.HasPrefix(s.Name, name+"-") || s.Usage == "" {
+				t.Errorf("%s of %s: want a setting under the gateway's name that says what it is", s.Name, name)
+				continue
+			}
+			if err := f.Value.Set("canary"); err != nil || *s.Value != "canary" {
+				t.Errorf("%s: set to %q, %v", s.Name, *s.Value, err)
+			}
+			if shown := withoutSecret(f, "canary"); (shown == redacted) != s.Secret {
+				t.Errorf("%s is shown as %q, and is secret: %v", s.Name, shown, s.Secret)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no gateway has a setting")
+	}
+}
+
 // fieldDocs are the comments of config's fields.
 func fieldDocs(t *testing.T) map[string]string {
 	t.Helper()
@@ -95,7 +124,7 @@ func TestZeroMeansDefault(t *testing.T) {
 	t.Parallel()
 	var standard config
 	standard.settings()
-	if got := (config{}).withDefaults(); got != standard {
+	if got := (config{}).withDefaults(); !reflect.DeepEqual(got, standard) {
 		t.Errorf("config{} is %+v, want %+v", got, standard)
 	}
 	if got := (config{DataDir: "mine"}).withDefaults(); got.DataDir != "mine" || got.GRPC != standard.GRPC {
