@@ -99,7 +99,8 @@ var doors = map[string][]string{
 	"github.com/stripe/...":                  {"internal/adapters/gateway/stripe"},
 	"github.com/standard-webhooks/...":       {"internal/adapters/ipn/...", "cmd/ledger"}, // signs; and the demo's receiver verifies
 	"code.dny.dev/ssrf":                      {"internal/adapters/ipn/..."},
-	"github.com/sony/gobreaker/...":          {"internal/adapters/gateway/..."},
+	"github.com/sony/gobreaker/...":          {"internal/adapters/gateway"},
+	"golang.org/x/time/...":                  {"internal/adapters/gateway"},
 	"github.com/bojanz/currency":             {"internal/aggregate/money"},
 	"github.com/coreos/go-oidc/...":          {"internal/adapters/auth/..."},
 	"github.com/tink-crypto/...":             {"internal/adapters/keys/...", "internal/adapters/seal"},
