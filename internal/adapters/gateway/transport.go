@@ -1,39 +1,118 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// MaxAnswer is how much of a gateway's answer is read; no real one comes near.
-const MaxAnswer = 1 << 20
-
-// maxRetryAfter caps how long a gateway may ask us to wait.
-const maxRetryAfter = time.Hour
+const (
+	// MaxAnswer is how much of a gateway's answer is read; no real one comes near.
+	MaxAnswer = 1 << 20
+	// maxAnswerHeader is the same of its header. net/http would take 10 MB.
+	maxAnswerHeader = 64 << 10
+	// maxRetryAfter caps how long a gateway may ask us to wait.
+	maxRetryAfter = time.Hour
+)
 
 // NewHTTPClient returns the client that adapters use: it follows no redirect (a moved payment API is an answer to
-// be judged, not an address to send a charge to) and drops idle connections before servers usually do, so that a
-// charge rarely meets a connection that the other side has just closed.
+// be judged, not an address to send a charge to), unpacks nothing (no gateway needs to pack its answers, and a small one
+// may unpack to a huge one), and drops idle connections before servers usually do, so that a charge rarely meets a
+// connection that the other side has just closed.
 func NewHTTPClient() *http.Client {
-	t := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       20 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		ForceAttemptHTTP2:     true,
-	}
 	return &http.Client{
-		Transport:     t,
+		Transport: NewTransport(&http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+			MaxIdleConnsPerHost:    64,
+			IdleConnTimeout:        20 * time.Second,
+			TLSHandshakeTimeout:    10 * time.Second,
+			ExpectContinueTimeout:  time.Second,
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxAnswerHeader,
+		}),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// Transport is an http.RoundTripper that spares a gateway: it sends an account's requests no faster than the gateway
+// takes them, and none while it does not answer. What it keeps back is a *SendError that says so and for how long. It
+// reads answers whole, so that one which breaks off counts as none.
+//
+// It goes by the machine's time and not by the ledger's: a gateway counts seconds that have really passed.
+type Transport struct {
+	next  http.RoundTripper
+	mu    sync.Mutex
+	lines map[party]*line
+}
+
+// NewTransport returns a Transport that sends through next.
+func NewTransport(next http.RoundTripper) *Transport {
+	return &Transport{next: next, lines: map[party]*line{}}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	l := t.line(callerOf(req.Context()), req.URL.Host)
+	circuit := l.moves
+	if req.Method == http.MethodGet || looks(req.Context()) {
+		circuit = l.looks
+	}
+	resp, err := circuit.do(func() (*http.Response, error) {
+		if err := l.pace.wait(req.Context()); err != nil {
+			return nil, err
+		}
+		resp, err := t.next.RoundTrip(req)
+		if err != nil {
+			return nil, err
+		}
+		l.pace.heed(resp)
+		return whole(resp)
+	})
+	if err != nil && req.Body != nil {
+		req.Body.Close() // as a RoundTripper has to; closing it twice does no harm
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is what http.Client's method of that name asks for.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// whole is resp with its body in memory.
+func whole(resp *http.Response) (*http.Response, error) {
+	body, err := readAnswer(resp)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// readAnswer reads and closes the body of resp. Its error is a *SendError.
+func readAnswer(resp *http.Response) ([]byte, error) {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	if err != nil {
+		return nil, &SendError{Sent: true, Err: fmt.Errorf("answer with status %d: %w", resp.StatusCode, plain(err))}
+	}
+	if len(body) > MaxAnswer {
+		return nil, &SendError{Sent: true, Err: fmt.Errorf("answer with status %d is longer than %d bytes", resp.StatusCode, MaxAnswer)}
+	}
+	return body, nil
 }
 
 // Reply is a gateway's whole answer.
@@ -43,11 +122,13 @@ type Reply struct {
 	Body   []byte
 }
 
-// SendError is why a request has no whole answer.
+// SendError is why a request has no whole answer. Of Exchange's, nothing quotes the request or the answer.
 type SendError struct {
 	// Sent tells whether the gateway may have got the request.
 	Sent bool
-	Err  error
+	// RetryAfter is when it is worth trying again what was kept back; 0 if nobody knows.
+	RetryAfter time.Duration
+	Err        error
 }
 
 func (e *SendError) Error() string {
@@ -59,11 +140,14 @@ func (e *SendError) Error() string {
 
 func (e *SendError) Unwrap() error { return e.Err }
 
+// ErrAddress is the error of a request whose address makes no URL. The one that net/http has for it quotes the address.
+var ErrAddress = errors.New("the gateway's address makes no URL")
+
 // Failed is the Result of a request that Exchange returned err for.
 func Failed(err error) Result {
 	var e *SendError
 	if errors.As(err, &e) && !e.Sent {
-		return Result{Class: NotSent, Why: e.Error()}
+		return Result{Class: NotSent, RetryAfter: e.RetryAfter, Why: e.Error()}
 	}
 	return Result{Class: Unknown, Why: err.Error()}
 }
@@ -109,15 +193,11 @@ func Exchange(client *http.Client, req *http.Request, timeout time.Duration) (Re
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return Reply{}, &SendError{Sent: t.maySent(), Err: err}
+		return Reply{}, t.failed(err)
 	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	body, err := readAnswer(resp)
 	if err != nil {
-		return Reply{}, &SendError{Sent: true, Err: fmt.Errorf("answer with status %d: %w", resp.StatusCode, err)}
-	}
-	if len(body) > MaxAnswer {
-		return Reply{}, &SendError{Sent: true, Err: fmt.Errorf("answer with status %d is longer than %d bytes", resp.StatusCode, MaxAnswer)}
+		return Reply{}, err
 	}
 	return Reply{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
@@ -135,3 +215,12 @@ func (t *sendTrace) hooks() *httptrace.ClientTrace {
 }
 
 func (t *sendTrace) maySent() bool { return t.got.Load() || !t.wanted.Load() }
+
+// failed is the SendError of what http.Client returned.
+func (t *sendTrace) failed(err error) *SendError {
+	var known *SendError // a Transport knows better
+	if errors.As(err, &known) {
+		return known
+	}
+	return &SendError{Sent: t.maySent(), Err: plain(err)}
+}

@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +108,43 @@ func TestNothingIsSentTwice(t *testing.T) {
 	if last == nil || calls != 2 {
 		t.Errorf("the server was asked %d times (%v), want twice and an error", calls, last)
 	}
+}
+
+// A client offers no TLS that is broken, and asks for nothing packed.
+func TestClientIsCareful(t *testing.T) {
+	t.Parallel()
+	offered := make(chan []uint16, 1)
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
+	srv.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		offered <- hello.SupportedVersions
+		return nil, nil
+	}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	if _, err := get(t, srv.URL); err == nil {
+		t.Error("it trusts a certificate that nobody vouches for")
+	}
+	if least := slices.Min(<-offered); least < tls.VersionTLS12 {
+		t.Errorf("it offers TLS %#x", least)
+	}
+	plain := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if packed := r.Header.Get("Accept-Encoding"); packed != "" {
+			t.Errorf("it asks for %q", packed)
+		}
+		rw.Header().Set("X-Much", strings.Repeat("x", 1<<16))
+	}))
+	t.Cleanup(plain.Close)
+	if _, err := get(t, plain.URL); err == nil {
+		t.Error("it reads a header of any size")
+	}
+}
+
+func get(t *testing.T, url string) (gateway.Reply, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gateway.Exchange(gateway.NewHTTPClient(), req, 20*time.Second)
 }

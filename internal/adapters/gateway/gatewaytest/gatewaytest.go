@@ -85,6 +85,7 @@ func Run(t *testing.T, world func(t *testing.T) World) {
 		{"a dead context sends nothing", testDeadContext},
 		{"no server, no sending", testRefused},
 		{"no claim from an answer that is none", testNonsense},
+		{"no error quotes the request", testQuotes},
 		{"one key at once charges once", testConcurrent},
 		{"one key with another amount", testOtherAmount},
 		{"an unknown key is not found", testNotFound},

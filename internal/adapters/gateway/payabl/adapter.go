@@ -19,6 +19,10 @@ const (
 // has answered or given up long before.
 const horizon = 30 * time.Minute
 
+// perSecond is how many requests of an account go out in a second. payabl. publishes no limit: this many make some 30,000
+// payments an hour, and wake no guard that a gateway is likely to have.
+const perSecond = 10
+
 // Config says how the adapter calls. The zero value is a good one.
 type Config struct {
 	// HTTPClient is gateway.NewHTTPClient's if nil.
@@ -29,6 +33,8 @@ type Config struct {
 	Clock clock.Clock
 	// RedirectExpiry is how long a buyer who was sent away may take; 72 h if zero.
 	RedirectExpiry time.Duration
+	// PerSecond is how many requests of an account go out in a second; 10 if zero.
+	PerSecond int
 }
 
 // Gateway calls payabl.
@@ -59,6 +65,9 @@ func New(c Config) *Gateway {
 	}
 	if c.RedirectExpiry == 0 {
 		c.RedirectExpiry = 72 * time.Hour
+	}
+	if c.PerSecond == 0 {
+		c.PerSecond = perSecond
 	}
 	return &Gateway{c: c}
 }

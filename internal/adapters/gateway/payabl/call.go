@@ -10,6 +10,9 @@ import (
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
+// diagnoses is the action that moves nothing.
+const diagnoses = "tx_diagnose"
+
 // errNoCredentials is a connection that nothing can be signed for.
 var errNoCredentials = errors.New("the connection names no account, or no secret")
 
@@ -27,9 +30,13 @@ func (g *Gateway) post(ctx context.Context, conn gateway.Connection, action stri
 	if err != nil {
 		return gateway.Reply{}, err
 	}
+	ctx = gateway.InNameOf(ctx, conn, g.c.PerSecond)
+	if action == diagnoses {
+		ctx = gateway.Looking(ctx)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(backOffice(conn), "/")+"/"+action, strings.NewReader(body))
 	if err != nil {
-		return gateway.Reply{}, &gateway.SendError{Err: err}
+		return gateway.Reply{}, &gateway.SendError{Err: gateway.ErrAddress}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=ISO-8859-1")
 	return gateway.Exchange(g.c.HTTPClient, req, g.c.Timeout)

@@ -53,7 +53,7 @@ type step struct {
 
 // diagnose asks for transactions. An error means that it was not answered; no transaction, that payabl. knows of none.
 func (g *Gateway) diagnose(ctx context.Context, conn gateway.Connection, p params) ([]transaction, error) {
-	reply, err := g.post(ctx, conn, "tx_diagnose", p)
+	reply, err := g.post(ctx, conn, diagnoses, p)
 	if err != nil {
 		return nil, err
 	}

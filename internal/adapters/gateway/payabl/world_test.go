@@ -67,6 +67,9 @@ var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 const secret = "b185"
 
+// unpaced is a limit that no test reaches.
+const unpaced = 1_000_000
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{clock: clock.NewStepped(start), got: make(chan []byte, 100)}
@@ -81,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(receiver.Close)
 	w.server = payabltest.NewServer("gateway_test", secret, w.clock.Now)
 	t.Cleanup(w.server.Close)
-	w.gateway = New(Config{Clock: w.clock})
+	w.gateway = New(Config{Clock: w.clock, PerSecond: unpaced})
 	w.conn = gateway.Connection{
 		Merchant: "m1", ID: "c1", Gateway: "payabl", Processor: "payabl", URL: w.server.URL(),
 		Account: "gateway_test", Secret: secret, WebhookSecret: secret, NotifyURL: receiver.URL,
@@ -92,7 +95,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) conformance() gatewaytest.World {
 	return gatewaytest.World{
 		Gateway:    w.gateway,
-		Impatient:  New(Config{Clock: w.clock, Timeout: 250 * time.Millisecond}),
+		Impatient:  New(Config{Clock: w.clock, PerSecond: unpaced, Timeout: 250 * time.Millisecond}),
 		Connection: w.conn,
 		Now:        w.clock.Now,
 		Token: func(s gatewaytest.Script) string {

@@ -248,9 +248,10 @@ func (g *Gateway) call(ctx context.Context, conn gateway.Connection, method, pat
 		content = bytes.NewReader(raw)
 	}
 	target := strings.TrimSuffix(cmp.Or(conn.URL, g.c.URL), "/") + "/v1/accounts/" + url.PathEscape(Account(conn)) + path
+	ctx = gateway.InNameOf(ctx, conn, 0) // it is ours, and takes all there is
 	req, err := http.NewRequestWithContext(ctx, method, target, content)
 	if err != nil {
-		return gateway.Reply{}, &gateway.SendError{Err: err}
+		return gateway.Reply{}, &gateway.SendError{Err: gateway.ErrAddress}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" && !g.c.NoKeys {

@@ -18,6 +18,9 @@ const (
 	timeout = 20 * time.Second
 	// customerTimeout is for the request that makes a customer, which asks no bank.
 	customerTimeout = 10 * time.Second
+	// So many requests Stripe takes of an account in a second. https://docs.stripe.com/rate-limits
+	livePerSecond = 100
+	testPerSecond = 25
 )
 
 // Config says how the adapter calls, and as which platform. At least one key has to be set, unless every connection has
@@ -42,6 +45,8 @@ type Config struct {
 	HTTPClient *http.Client
 	// Timeout is for one request, the answer included; 20 s if zero.
 	Timeout time.Duration
+	// PerSecond is how many requests of an account go out in a second; what Stripe publishes if zero.
+	PerSecond int
 }
 
 // Gateway calls Stripe.

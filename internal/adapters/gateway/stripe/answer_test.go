@@ -25,7 +25,7 @@ func answering(t *testing.T, h http.HandlerFunc) gateway.Connection {
 // An answer that reads well and is about something else claims nothing.
 func TestAnswersAboutSomethingElse(t *testing.T) {
 	t.Parallel()
-	g := stripe.New(stripe.Config{TestKey: secretKey})
+	g := stripe.New(stripe.Config{TestKey: secretKey, PerSecond: unpaced})
 	stored := first("k", "")
 	stored.Method = &ledgerv1.PaymentMethod{Reference: "cus_1/pm_1"}
 	charge := func(c gateway.Charge) func(gateway.Connection) gateway.Result {
@@ -75,7 +75,7 @@ func TestACancellationThatComesTooLate(t *testing.T) {
 		}
 		_, _ = io.WriteString(rw, body) // the caller notices
 	})
-	r, found, err := stripe.New(stripe.Config{TestKey: secretKey}).Lookup(t.Context(), conn, "k", start)
+	r, found, err := stripe.New(stripe.Config{TestKey: secretKey, PerSecond: unpaced}).Lookup(t.Context(), conn, "k", start)
 	if err == nil {
 		t.Errorf("found %v, %+v, want an error", found, r)
 	}
@@ -88,7 +88,7 @@ func TestAListWithoutAnEnd(t *testing.T) {
 	conn := answering(t, func(rw http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(rw, `{"object":"list","has_more":true,"data":[{"id":"pi_%d"}]}`, pages.Add(1)) // the caller notices
 	})
-	r, found, err := stripe.New(stripe.Config{TestKey: secretKey}).Lookup(t.Context(), conn, "k", start)
+	r, found, err := stripe.New(stripe.Config{TestKey: secretKey, PerSecond: unpaced}).Lookup(t.Context(), conn, "k", start)
 	if err == nil || pages.Load() > 1000 {
 		t.Errorf("found %v, %+v after %d pages, want an error", found, r, pages.Load())
 	}

@@ -37,7 +37,9 @@ func (g *Gateway) send(conn gateway.Connection, base, method, path string, param
 	if err != nil {
 		return gateway.Reply{}, &gateway.SendError{Err: err}
 	}
-	w := &wire{client: g.c.HTTPClient, timeout: g.c.Timeout}
+	w := &wire{client: g.c.HTTPClient, timeout: g.c.Timeout, as: func(ctx context.Context) context.Context {
+		return gateway.InNameOf(ctx, conn, g.perSecond(conn))
+	}}
 	backend := stripego.GetBackendWithConfig(stripego.APIBackend, &stripego.BackendConfig{
 		URL: stripego.String(base),
 		HTTPClient: &http.Client{
@@ -51,12 +53,12 @@ func (g *Gateway) send(conn gateway.Connection, base, method, path string, param
 	values := &form.Values{}
 	form.AppendTo(values, params)
 	// The library judges the answer too, with types that lack what a decline says. What it thinks of it is not asked.
-	err = backend.CallRaw(method, path, key, []byte(values.Encode()), params.GetParams(), &stripego.APIResource{})
+	_ = backend.CallRaw(method, path, key, []byte(values.Encode()), params.GetParams(), &stripego.APIResource{})
 	switch {
 	case w.err != nil:
 		return gateway.Reply{}, w.err
 	case w.reply == nil:
-		return gateway.Reply{}, &gateway.SendError{Err: fmt.Errorf("the request could not be worded: %w", err)}
+		return gateway.Reply{}, &gateway.SendError{Err: gateway.ErrAddress}
 	}
 	return *w.reply, nil
 }
@@ -101,17 +103,29 @@ func (g *Gateway) secret(conn gateway.Connection) (string, error) {
 	return key, nil
 }
 
+// perSecond is how many requests of an account go out in a second.
+func (g *Gateway) perSecond(conn gateway.Connection) int {
+	switch {
+	case g.c.PerSecond > 0:
+		return g.c.PerSecond
+	case conn.Live:
+		return livePerSecond
+	}
+	return testPerSecond
+}
+
 // wire is the transport given to Stripe's library: one exchange, whose outcome it keeps.
 type wire struct {
 	client  *http.Client
 	timeout time.Duration
+	as      func(context.Context) context.Context // whom the request is counted for
 	reply   *gateway.Reply
 	err     error
 }
 
 // RoundTrip implements http.RoundTripper. It takes out the header that tells of this machine.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	req = req.Clone(req.Context())
+	req = req.Clone(w.as(req.Context()))
 	req.Header.Del("X-Stripe-Client-User-Agent")
 	reply, err := gateway.Exchange(w.client, req, w.timeout)
 	if err != nil {

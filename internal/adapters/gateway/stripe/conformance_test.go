@@ -20,6 +20,7 @@ const (
 	secretKey     = "sk_test_platform"
 	webhookSecret = "whsec_test"
 	account       = "acct_1"
+	unpaced       = 1_000_000 // a limit that no test reaches
 )
 
 var start = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -35,7 +36,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{clock: clock.NewStepped(start), gateway: stripe.New(stripe.Config{TestKey: secretKey})}
+	w := &world{clock: clock.NewStepped(start), gateway: stripe.New(stripe.Config{TestKey: secretKey, PerSecond: unpaced})}
 	w.server = stripetest.New(stripetest.Config{Key: secretKey, Account: account, WebhookSecret: webhookSecret, Now: w.clock.Now})
 	srv := httptest.NewServer(w.server)
 	t.Cleanup(srv.Close)
@@ -54,7 +55,7 @@ func TestConformance(t *testing.T) {
 		told := 0
 		return gatewaytest.World{
 			Gateway:    w.gateway,
-			Impatient:  stripe.New(stripe.Config{TestKey: secretKey, Timeout: 250 * time.Millisecond}),
+			Impatient:  stripe.New(stripe.Config{TestKey: secretKey, PerSecond: unpaced, Timeout: 250 * time.Millisecond}),
 			Connection: w.conn,
 			Now:        w.clock.Now,
 			Token:      func(s gatewaytest.Script) string { return tokens()[s] },

@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// tripsAfter is how many requests in a row have to go unanswered before no more are sent.
+	// gobreaker's own default is one more: https://pkg.go.dev/github.com/sony/gobreaker/v2#Settings
+	tripsAfter = 5
+	// movesRest is how long nothing is sent then that moves money; after it, one request tries. If that is not answered
+	// either, it is one more whose outcome is in doubt, so it is not tried often.
+	movesRest = 30 * time.Second
+	// looksRest is the same for look-ups. Their trying costs nothing, and what is in doubt waits for them.
+	looksRest = 10 * time.Second
+)
+
+var (
+	errOpen = errors.New("the gateway has not answered lately")
+	// errServer marks an answer that says that the gateway failed. It never leaves the circuit.
+	errServer = errors.New("server error")
+)
+
+// circuit is a circuit breaker. It counts as a failure what says nothing about a request: no connection, no whole answer
+// in time, a status of 500 and more. A decline, like every other answer, shows that the gateway works.
+//
+// A request that it keeps back is surely not sent. It never judges what was sent: that stays what it is without it.
+type circuit struct {
+	breaker *gobreaker.CircuitBreaker[*http.Response]
+	rest    time.Duration
+}
+
+func newCircuit(rest time.Duration) *circuit {
+	return &circuit{rest: rest, breaker: gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
+		MaxRequests: 1,
+		Timeout:     rest,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripsAfter },
+		IsExcluded:  saysNothing,
+	})}
+}
+
+// saysNothing reports whether err is nothing that the gateway can do anything about: the request was kept back, or
+// whoever asked for it went away.
+func saysNothing(err error) bool {
+	return errors.Is(err, errPaced) || errors.Is(err, context.Canceled)
+}
+
+func (c *circuit) do(send func() (*http.Response, error)) (*http.Response, error) {
+	resp, err := c.breaker.Execute(func() (*http.Response, error) {
+		resp, err := send()
+		if err == nil && resp.StatusCode >= http.StatusInternalServerError {
+			return resp, errServer
+		}
+		return resp, err
+	})
+	switch {
+	case errors.Is(err, errServer):
+		return resp, nil
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		return nil, &SendError{RetryAfter: c.rest, Err: errOpen}
+	}
+	return resp, err
+}
