@@ -32,16 +32,24 @@ var (
 // A request that it keeps back is surely not sent. It never judges what was sent: that stays what it is without it.
 type circuit struct {
 	breaker *gobreaker.CircuitBreaker[*http.Response]
+	pause   *pause // while it is open
 	rest    time.Duration
 }
 
-func newCircuit(rest time.Duration) *circuit {
-	return &circuit{rest: rest, breaker: gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
+func newCircuit(now func() time.Time, rest time.Duration) *circuit {
+	c := &circuit{pause: &pause{now: now, longest: rest}, rest: rest}
+	c.breaker = gobreaker.NewCircuitBreaker[*http.Response](gobreaker.Settings{
 		MaxRequests: 1,
-		Timeout:     rest,
+		Timeout:     1, // by the machine's clock, and so none: the pause goes by ours
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= tripsAfter },
 		IsExcluded:  saysNothing,
-	})}
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			if to == gobreaker.StateOpen {
+				c.pause.begin(rest)
+			}
+		},
+	})
+	return c
 }
 
 // saysNothing reports whether err is nothing that the gateway can do anything about: the request was kept back, or
@@ -51,6 +59,9 @@ func saysNothing(err error) bool {
 }
 
 func (c *circuit) do(send func() (*http.Response, error)) (*http.Response, error) {
+	if d := c.pause.left(); d > 0 {
+		return nil, &SendError{RetryAfter: d, Err: errOpen}
+	}
 	resp, err := c.breaker.Execute(func() (*http.Response, error) {
 		resp, err := send()
 		if err == nil && resp.StatusCode >= http.StatusInternalServerError {

@@ -21,17 +21,18 @@ var errPaced = errors.New("the account's requests are slowed down")
 type pace struct {
 	mu     sync.Mutex
 	bucket *rate.Limiter
-	until  time.Time // the gateway asked for nothing before; zero if it never asked
+	pause  *pause // that the gateway asked for
 }
 
 // newPace takes perSecond requests in any second: what a full bucket holds and what runs into it in a second are as many
 // together. Only a limit of 1 lets two through at first.
-func newPace(perSecond int) *pace {
-	if perSecond <= 0 {
-		return &pace{bucket: rate.NewLimiter(rate.Inf, 0)}
+func newPace(now func() time.Time, perSecond int) *pace {
+	p := &pace{bucket: rate.NewLimiter(rate.Inf, 0), pause: &pause{now: now, longest: maxRetryAfter}}
+	if perSecond > 0 {
+		burst := max(1, perSecond/5)
+		p.bucket = rate.NewLimiter(rate.Limit(max(1, perSecond-burst)), burst)
 	}
-	burst := max(1, perSecond/5)
-	return &pace{bucket: rate.NewLimiter(rate.Limit(max(1, perSecond-burst)), burst)}
+	return p
 }
 
 // wait returns when it is the caller's turn. Its error is a *SendError.
@@ -44,7 +45,7 @@ func (p *pace) wait(ctx context.Context) error {
 		turn.CancelAt(time.Now())
 		return &SendError{Err: fmt.Errorf("%w: %w", errPaced, err)}
 	}
-	if d := p.asked(time.Now()); d > 0 { // meanwhile
+	if d := p.pause.left(); d > 0 { // it was asked for meanwhile
 		return keptBack(d)
 	}
 	return nil
@@ -56,7 +57,7 @@ func (p *pace) reserve(now time.Time) (*rate.Reservation, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	turn := p.bucket.ReserveN(now, 1)
-	d := max(turn.DelayFrom(now), p.until.Sub(now))
+	d := max(turn.DelayFrom(now), p.pause.left())
 	if d > patience {
 		turn.CancelAt(now)
 	}
@@ -79,23 +80,36 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// asked is how much longer the gateway wants to see nothing.
-func (p *pace) asked(now time.Time) time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return max(p.until.Sub(now), 0)
-}
-
 // heed notes what an answer asks for: a 429 slows the whole account, not only what was answered with it.
 func (p *pace) heed(resp *http.Response) {
-	if resp.StatusCode != http.StatusTooManyRequests {
-		return
+	if resp.StatusCode == http.StatusTooManyRequests {
+		p.pause.begin(retryAfter(resp.Header, p.pause.now()))
 	}
-	now := time.Now()
-	until := now.Add(retryAfter(resp.Header, now))
+}
+
+// pause is a while in which nothing goes out. It is over when it has lasted for longest, and when the clock was set back
+// so far that it would.
+type pause struct {
+	now     func() time.Time
+	longest time.Duration
+	mu      sync.Mutex
+	until   time.Time
+}
+
+func (p *pause) begin(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if until.After(p.until) {
+	if until := p.now().Add(d); until.After(p.until) || p.until.Sub(p.now()) > p.longest {
 		p.until = until
 	}
+}
+
+// left is how much longer it lasts; 0 if it is over.
+func (p *pause) left() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := p.until.Sub(p.now()); d <= p.longest {
+		return max(d, 0)
+	}
+	return 0
 }

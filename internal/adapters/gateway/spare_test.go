@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ledger.internal/ledger/internal/adapters/clock"
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
@@ -60,7 +61,7 @@ type way struct {
 func newWay(t *testing.T, status int32) *way {
 	f := &far{}
 	f.status.Store(status)
-	return &way{t, f, &http.Client{Transport: gateway.NewTransport(f)}}
+	return &way{t, f, &http.Client{Transport: gateway.NewTransport(f, clock.Wall{})}}
 }
 
 // request is one of the kinds that are told apart.
@@ -192,12 +193,12 @@ func TestCircuitTriesAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWay(t, 500)
 		w.fails(5, charge)
-		time.Sleep(30 * time.Second)
-		w.keeps("before it has rested", charge, 30*time.Second)
-		time.Sleep(time.Second)
+		time.Sleep(20 * time.Second)
+		w.keeps("before it has rested", charge, 10*time.Second)
+		time.Sleep(10 * time.Second)
 		w.sends("the one that tries", charge)
 		w.keeps("as that was not answered well", charge, 30*time.Second)
-		time.Sleep(31 * time.Second)
+		time.Sleep(30 * time.Second)
 		w.far.status.Store(200)
 		w.sends("the next that tries", charge)
 		w.sends("all after it", charge)
@@ -210,7 +211,7 @@ func TestCircuitTriesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWay(t, 500)
 		w.fails(5, charge)
-		time.Sleep(31 * time.Second)
+		time.Sleep(30 * time.Second)
 		w.far.status.Store(1)
 		tried := make(chan error)
 		go func() { tried <- w.send(t.Context(), charge) }()
@@ -239,11 +240,11 @@ func TestLookupsHaveACircuitOfTheirOwn(t *testing.T) {
 		w.fails(5, look)
 		for range 100 { // for as long as the gateway is away, and at a low rate
 			w.keeps("a look-up that failed five times", look, 10*time.Second)
-			time.Sleep(10*time.Second + 1)
+			time.Sleep(10 * time.Second)
 			w.sends("the look-up that tries", look)
 		}
 		w.far.status.Store(200)
-		time.Sleep(10*time.Second + 1)
+		time.Sleep(10 * time.Second)
 		w.sends("the look-up that tries when the gateway is back", look)
 		w.sends("the look-ups after it", look)
 		w.sends("the charge that tries", charge)
@@ -363,4 +364,35 @@ func TestAskedToSlowDownWhileWaiting(t *testing.T) {
 		w.keeps("the one that waits a second for its turn", slow, time.Minute-time.Second/2)
 		all.Wait()
 	})
+}
+
+// hands is a clock that is set by hand, also back.
+type hands struct {
+	clock.Wall
+	at time.Time
+}
+
+func (h *hands) Now() time.Time { return h.at }
+
+// Where time is moved by hand, pauses pass with it; and a clock that is set back makes none longer.
+func TestPausesGoByTheClock(t *testing.T) {
+	t.Parallel()
+	hand := &hands{at: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
+	w := newWay(t, 500)
+	w.client.Transport = gateway.NewTransport(w.far, hand)
+	w.fails(5, charge)
+	w.keeps("the next one", charge, 30*time.Second)
+	hand.at = hand.at.Add(30 * time.Second)
+	w.far.status.Store(429)
+	w.far.retryAfter = "3600"
+	w.sends("half a minute later", charge)
+	w.far.status.Store(200)
+	w.keeps("as it was asked to", look, time.Hour)
+	hand.at = hand.at.Add(time.Hour)
+	w.sends("an hour later", look)
+	w.far.status.Store(500)
+	w.fails(5, look)
+	w.keeps("the look-up after those", look, 10*time.Second)
+	hand.at = hand.at.Add(-24 * time.Hour)
+	w.sends("the day before", look)
 }

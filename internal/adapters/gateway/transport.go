@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ledger.internal/ledger/internal/adapters/clock"
 )
 
 const (
@@ -28,7 +30,11 @@ const (
 // be judged, not an address to send a charge to), unpacks nothing (no gateway needs to pack its answers, and a small one
 // may unpack to a huge one), and drops idle connections before servers usually do, so that a charge rarely meets a
 // connection that the other side has just closed.
-func NewHTTPClient() *http.Client {
+func NewHTTPClient() *http.Client { return NewHTTPClientBy(clock.Wall{}) }
+
+// NewHTTPClientBy returns a client whose pauses go by a clock of the caller's: where time is moved by hand, a gateway that
+// was away for days is not away for seconds more.
+func NewHTTPClientBy(c clock.Clock) *http.Client {
 	return &http.Client{
 		Transport: NewTransport(&http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -40,7 +46,7 @@ func NewHTTPClient() *http.Client {
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxAnswerHeader,
-		}),
+		}, c),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -49,16 +55,17 @@ func NewHTTPClient() *http.Client {
 // takes them, and none while it does not answer. What it keeps back is a *SendError that says so and for how long. It
 // reads answers whole, so that one which breaks off counts as none.
 //
-// It goes by the machine's time and not by the ledger's: a gateway counts seconds that have really passed.
+// Its pauses go by a clock, and requests in a second are counted by the machine's: each waits for its turn in real time.
 type Transport struct {
 	next  http.RoundTripper
+	now   func() time.Time
 	mu    sync.Mutex
 	lines map[party]*line
 }
 
 // NewTransport returns a Transport that sends through next.
-func NewTransport(next http.RoundTripper) *Transport {
-	return &Transport{next: next, lines: map[party]*line{}}
+func NewTransport(next http.RoundTripper, c clock.Clock) *Transport {
+	return &Transport{next: next, now: c.Now, lines: map[party]*line{}}
 }
 
 // RoundTrip implements http.RoundTripper.
