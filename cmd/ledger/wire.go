@@ -246,10 +246,12 @@ func gatewayKinds() map[string]gateway.Kind {
 // openGateways opens the gateways there are, and the sandbox's server.
 func (s *service) openGateways(context.Context) (err error) {
 	s.gateways = map[string]gateway.Gateway{
-		connection.Sandbox: sandbox.New(sandbox.Config{URL: s.sandboxURL, Timeout: s.cfg.GatewayTimeout}),
+		connection.Sandbox: sandbox.New(sandbox.Config{
+			URL: s.sandboxURL, HTTPClient: gateway.NewHTTPClientBy(s.clock), Timeout: s.cfg.GatewayTimeout,
+		}),
 	}
 	for name, kind := range s.cfg.Gateways {
-		s.gateways[name] = kind.Open(gateway.Environment{Client: gateway.NewHTTPClient(), Timeout: s.cfg.GatewayTimeout, Clock: s.clock})
+		s.gateways[name] = kind.Open(gateway.Environment{Client: gateway.NewHTTPClientBy(s.clock), Timeout: s.cfg.GatewayTimeout, Clock: s.clock})
 	}
 	for name, gw := range s.gateways {
 		s.gateways[name] = s.points.gateway(gw)
