@@ -85,32 +85,12 @@ func (c Rebill) check(s State) error {
 		return aggregate.Refuse("PAYMENT_HELD", "nothing is charged while the dispute is open")
 	case c.Blocked:
 		return aggregate.Refuse("CONNECTION_BLOCKED", "nothing can be charged through connection %s now", s.Connection.ID)
-	case s.capped(c.Now):
-		return &aggregate.Error{Kind: aggregate.Exhausted, Reason: "RETRY_CAP",
-			Message: fmt.Sprintf("a card is tried at most %d times in %d days", maxTries, int(triesWithin/day))}
+	case s.resting(c.Now):
+		return retryCap(s.restsUntil(nil))
 	case s.ordersExhausted():
 		return orderLimit()
 	}
 	return nil
-}
-
-const (
-	// Card schemes fine whoever tries a declined card too often: Visa allows 15 re-attempts in 30 days, and no network
-	// allows fewer.
-	// Source: https://usa.visa.com/dam/VCOM/download/about-visa/visa-rules-public.pdf (7.3.6)
-	maxTries    = 15
-	triesWithin = 30 * day
-)
-
-// capped reports whether the method in use was declined so often lately that it must rest.
-func (s State) capped(now time.Time) bool {
-	n := 0
-	for i := len(s.Attempts) - 1; i >= 0 && now.Sub(s.Attempts[i].RequestedAt) < triesWithin; i-- {
-		if a := s.Attempts[i]; a.Status == AttemptDeclined && a.Replacement == s.Replacement {
-			n++
-		}
-	}
-	return n > maxTries // the first of them was no re-attempt
 }
 
 // byGateway refuses what only makes sense where the ledger charges.
@@ -121,6 +101,13 @@ func byGateway() error {
 func stateInvalid(s State) error {
 	name := StateName(s.Status)
 	return aggregate.Refuse("STATE_INVALID", "the subscription is %s", name).With("state", name)
+}
+
+// retryCap refuses a try that a network would fine, and says when it is one no more.
+func retryCap(until time.Time) error {
+	at := until.Format(time.RFC3339Nano)
+	return (&aggregate.Error{Kind: aggregate.Exhausted, Reason: "RETRY_CAP",
+		Message: "the payment method was declined too often; card networks let it be tried again at " + at}).With("allowed_at", at)
 }
 
 func orderLimit() error {

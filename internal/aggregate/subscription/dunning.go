@@ -128,7 +128,7 @@ func (d *decision) dun(a *Attempt, c DeclinePayment) {
 	case d.Replacement > a.Replacement:
 		next = d.nextAttempt(d.now) // the buyer has given another method since: that one is charged at once
 	case c.Category == ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT || d.Replacement != a.Replacement:
-		next = d.nextAttempt(d.nextStep(a.Reattempt))
+		next = d.nextAttempt(d.putOff(d.nextStep(a.Reattempt), a))
 	}
 	over := next.IsZero() && !d.now.Before(d.windowEnd()) && d.Status != Paused && !d.Held()
 	d.decline(a, c, next)

@@ -60,7 +60,7 @@ const (
 type try struct {
 	number, attempt, step uint32
 	cents, order          int64
-	due, expires          time.Time
+	at, due, expires      time.Time
 	method                int
 	fate                  fate
 	withdrawn             bool
@@ -280,6 +280,32 @@ func (m *model) windowEnd() time.Time {
 	return m.first.AddDate(0, 0, int(m.days[len(m.days)-1]))
 }
 
+// rests is until when the method in use must not be tried: of a card, 15 tries in 30 days may be declined.
+func (m *model) rests() time.Time {
+	var declined []time.Time
+	for _, t := range m.tries {
+		if t.fate == refused && t.method == m.method {
+			declined = append(declined, t.at)
+		}
+	}
+	if n := len(declined); n >= 15 {
+		return declined[n-15].AddDate(0, 0, 30)
+	}
+	return never
+}
+
+// rested is t, or when the method may be tried again if that is later; never if the window is over by then.
+func (m *model) rested(t time.Time) time.Time {
+	switch rests := m.rests(); {
+	case t.IsZero() || !rests.After(t):
+		return t
+	case m.life() == subscription.PastDue && rests.After(m.windowEnd()):
+		return never
+	default:
+		return rests
+	}
+}
+
 // end is a cancellation that takes effect. It makes an order if anything was sold.
 func (m *model) end() {
 	if len(m.payments) > 0 {
@@ -312,7 +338,7 @@ func (m *model) again() int64 {
 }
 
 func (m *model) charge(now time.Time, cents int64) {
-	t := &try{number: m.paid + 1, attempt: 1, step: m.step(now), cents: cents, due: m.due, method: m.method}
+	t := &try{number: m.paid + 1, attempt: 1, step: m.step(now), cents: cents, at: now, due: m.due, method: m.method}
 	if last := m.lastTry(); last != nil {
 		t.attempt = last.attempt + 1
 	} else {
@@ -407,6 +433,7 @@ func (m *model) decline(now time.Time, t *try, kind ledgerv1.DeclineCategory, st
 				m.next = day
 			}
 		}
+		m.next = m.rested(m.next)
 	}
 	m.stopped = !isSoft
 	if m.next.IsZero() && !now.Before(m.windowEnd()) && !m.paused() && !m.held() {
@@ -442,7 +469,7 @@ func (m *model) pend(now time.Time, t *try) {
 
 // wake is time that passed.
 func (m *model) wake(now time.Time) {
-	t := m.trying()
+	t, next := m.trying(), m.rested(m.next)
 	switch {
 	case m.ended():
 	case m.over(now):
@@ -452,8 +479,8 @@ func (m *model) wake(now time.Time) {
 			m.absent(now, t)
 		}
 	case m.paused() || m.held() || m.blocked:
-	case !m.next.IsZero():
-		if !now.Before(m.next) {
+	case !next.IsZero():
+		if !now.Before(next) {
 			m.charge(now, m.again())
 		}
 	case m.status == subscription.PastDue && !now.Before(m.windowEnd()):
@@ -482,6 +509,7 @@ func (m *model) rebill(now time.Time, cents int64) []string {
 		"METHOD_STOPPED":          m.stopped,
 		"PAYMENT_HELD":            m.held(),
 		"CONNECTION_BLOCKED":      m.blocked,
+		"RETRY_CAP":               now.Before(m.rests()),
 		"AMOUNT_NOT_CONSENTED":    cents > m.owed(m.paid+1),
 	})
 	if against == nil {
@@ -553,9 +581,9 @@ func (m *model) resume(now time.Time) []string {
 	case m.status == subscription.PastDue:
 		m.next = never
 		if !m.stopped {
-			m.next = now
+			m.next = m.rested(now)
 		}
-		if m.trying() == nil && !m.stopped && !m.held() && !m.blocked {
+		if m.trying() == nil && !m.stopped && !m.held() && !m.blocked && !now.Before(m.rests()) {
 			m.charge(now, m.again())
 		}
 		return nil

@@ -27,7 +27,7 @@ func TestModel(t *testing.T) {
 		steps := []happening{
 			{"time passes", b.timePasses}, {"a payment is due", b.paymentDue}, {"the next one too", b.paymentDue},
 			{"an outcome", b.outcome}, {"another outcome", b.outcome}, {"an outcome of old", b.lateOutcome},
-			{"rebill", b.rebill}, {"method", b.changeMethod}, {"refund", b.refund}, {"outcome of a refund", b.refundOutcome},
+			{"rebill", b.rebill}, {"hammer", b.hammer}, {"method", b.changeMethod}, {"refund", b.refund}, {"outcome of a refund", b.refundOutcome},
 			{"dispute", b.dispute}, {"hold", b.hold}, {"cancel", b.cancel}, {"pause", b.pause}, {"reschedule", b.reschedule},
 			{"change terms", b.changeTerms}, {"merchant", b.merchant},
 		}
@@ -107,7 +107,7 @@ func (b *both) timePasses(t *rapid.T) {
 
 // comesDue passes the time to whatever is next.
 func (b *both) comesDue() {
-	for _, at := range []time.Time{b.m.cancelAt, b.m.next} {
+	for _, at := range []time.Time{b.m.cancelAt, b.m.rested(b.m.next)} {
 		if at.After(b.now) {
 			b.now = at
 			break
@@ -168,9 +168,6 @@ func (b *both) answers(t *rapid.T, on *try) {
 }
 
 func (b *both) rebill(t *rapid.T) {
-	if len(b.m.tries) > 12 && b.m.life() == subscription.PastDue {
-		return // card schemes limit tries, the book does not
-	}
 	c := subscription.Rebill{Now: b.now, Circumstances: b.around()}
 	cents := b.m.owed(b.m.paid + 1)
 	if rapid.Bool().Draw(t, "another amount") {
@@ -178,6 +175,18 @@ func (b *both) rebill(t *rapid.T) {
 		c.Amounts = price(cents)
 	}
 	b.agree(c, b.m.rebill(b.now, cents))
+}
+
+// hammer is a merchant who tries again and again, and is declined as often.
+func (b *both) hammer(t *rapid.T) {
+	for range 1 + evenly(t, 16, "times") {
+		b.now = b.now.Add(time.Duration(1+evenly(t, 72, "hours")) * time.Hour)
+		b.agree(subscription.Rebill{Now: b.now, Circumstances: b.around()}, b.m.rebill(b.now, b.m.owed(b.m.paid+1)))
+		if open := b.m.trying(); open != nil && open.fate == asked && !open.withdrawn {
+			b.agree(decline(b.now, open.number, open.attempt, soft), nil)
+			b.m.decline(b.now, open, soft, false, false)
+		}
+	}
 }
 
 func (b *both) changeMethod(t *rapid.T) {

@@ -65,7 +65,7 @@ func (c Resume) Decide(s State) ([]*ledgerv1.Event, error) {
 	if p.skipped > 0 {
 		d.skip(p)
 	}
-	if d.Status == PastDue && !d.Stopped && !d.capped(d.now) && d.chargeable(c.Circumstances) {
+	if d.Status == PastDue && !d.Stopped && !d.resting(d.now) && d.chargeable(c.Circumstances) {
 		d.request(d.asked(), c.Circumstances)
 	}
 	return d.done()
@@ -94,7 +94,7 @@ func (s State) attemptResumed(now, due time.Time) time.Time {
 	if s.Stopped {
 		return time.Time{} // this method must not be tried again, pause or not
 	}
-	return now
+	return s.putOff(now, nil)
 }
 
 func (s State) resumed(e *ledgerv1.SubscriptionResumed) State {

@@ -24,6 +24,7 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 	due := func(t time.Time) bool { return !t.IsZero() && !c.Now.Before(t) }
 	d := s.decide(c.Now, time.Time{})
 	open, isOpen := s.trying()
+	next := s.nextTry()
 	switch {
 	case s.endsBy(c.Now):
 		d.cancel(s.CancelReason) // before anything is charged
@@ -32,12 +33,9 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 			d.clear(open, "expired")
 		}
 	case s.blocked() || c.Blocked:
-	case due(s.NextAttempt):
-		if s.capped(c.Now) {
-			break // looked at again every hour
-		}
+	case due(next):
 		d.request(s.asked(), c.Circumstances)
-	case s.Status == PastDue && s.NextAttempt.IsZero() && due(s.windowEnd()):
+	case s.Status == PastDue && next.IsZero() && due(s.windowEnd()):
 		d.cancel(ledgerv1.CancelReason_CANCEL_REASON_DUNNING)
 	}
 	return d.done()
@@ -79,14 +77,15 @@ func (s State) Due(after time.Time) time.Time {
 	if !s.Ended() {
 		consider(s.CancelAt)
 		open, isOpen := s.trying()
+		next := s.nextTry()
 		switch {
 		case isOpen:
 			if s.Status == Pending {
 				consider(open.ExpiresAt)
 			}
 		case s.blocked():
-		case !s.NextAttempt.IsZero():
-			consider(orHourly(s.NextAttempt, after))
+		case !next.IsZero():
+			consider(orHourly(next, after))
 		case s.Status == PastDue:
 			consider(orHourly(s.windowEnd(), after))
 		}
