@@ -179,8 +179,11 @@ func (b *both) rebill(t *rapid.T) {
 
 // hammer is a merchant who tries again and again, and is declined as often.
 func (b *both) hammer(t *rapid.T) {
-	for range 1 + evenly(t, 16, "times") {
-		b.now = b.now.Add(time.Duration(1+evenly(t, 72, "hours")) * time.Hour)
+	if b.m.due.After(b.now) {
+		b.now = b.m.due
+	}
+	for range 1 + evenly(t, 20, "times") {
+		b.now = b.now.Add(time.Duration(1+evenly(t, 24, "hours")) * time.Hour)
 		b.agree(subscription.Rebill{Now: b.now, Circumstances: b.around()}, b.m.rebill(b.now, b.m.owed(b.m.paid+1)))
 		if open := b.m.trying(); open != nil && open.fate == asked && !open.withdrawn {
 			b.agree(decline(b.now, open.number, open.attempt, soft), nil)
