@@ -380,7 +380,7 @@ var reasons = []struct {
 	{"REFUND_NOT_FOUND", notFound,
 		"The subscription has no such refund.", "List the subscription's orders."},
 	{"RETRY_CAP", exhausted,
-		"The card was declined so often within 30 days that card schemes fine another try.", "Ask the buyer for another payment method."},
+		"The payment method was declined so often lately that card networks fine another try.", "Ask the buyer for another one, or try again at the metadata's `allowed_at`."},
 	{"REVISION_CONFLICT", aborted,
 		"Others changed the same thing at the same time, or it is not at `expected_revision`.", "Send the request again; with `expected_revision`, read the thing first and decide anew."},
 	{"SECRET_FILE", atExit,
