@@ -23,8 +23,8 @@ func (c Wake) Decide(s State) ([]*ledgerv1.Event, error) {
 	}
 	due := func(t time.Time) bool { return !t.IsZero() && !c.Now.Before(t) }
 	d := s.decide(c.Now, time.Time{})
-	open, isOpen := s.trying()
 	next := s.nextTry()
+	open, isOpen := s.trying()
 	switch {
 	case s.endsBy(c.Now):
 		d.cancel(s.CancelReason) // before anything is charged
