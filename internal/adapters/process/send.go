@@ -15,23 +15,41 @@ import (
 // that has really passed: a clock that is set forward must neither make a key old nor prove that it never arrived.
 type sent struct {
 	mu sync.Mutex
-	at map[string]time.Duration
+	at map[string]sending
+}
+
+// sending is the last time, and the one before it if there was one.
+type sending struct {
+	last, before time.Duration
+	again        bool
 }
 
 func (s *sent) note(key string, at time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at == nil {
-		s.at = map[string]time.Duration{}
+		s.at = map[string]sending{}
 	}
-	s.at[key] = at
+	known, again := s.at[key]
+	s.at[key] = sending{last: at, before: known.last, again: again}
+}
+
+// takeBack undoes the last note: what it was made for surely did not go out. What went out before it did.
+func (s *sent) takeBack(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.at[key]; known.again {
+		s.at[key] = sending{last: known.before}
+	} else {
+		delete(s.at, key)
+	}
 }
 
 func (s *sent) last(key string) (at time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok = s.at[key]
-	return at, ok
+	known, ok := s.at[key]
+	return known.last, ok
 }
 
 func (s *sent) forget(key string) {
@@ -67,7 +85,7 @@ func lookBeforeRepeating(ctx context.Context, find finder, asked time.Time) gate
 	switch {
 	case err != nil:
 		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it, and the look-up was not answered: " + err.Error()}
-	case !found:
+	case !found || res.Class == gateway.NotSent:
 		return gateway.Result{Class: gateway.Unknown, Why: "an earlier run may have sent it"}
 	}
 	return res
@@ -144,7 +162,7 @@ func horizon(t gateway.Traits) time.Duration { return max(t.Horizon, 10*time.Min
 
 // notSent is the error that has the same key sent again later.
 func (p *Process) notSent(key string, r gateway.Result) error {
-	p.sent.forget(key)
+	p.sent.takeBack(key)
 	err := fmt.Errorf("gateway call %s was not sent: %s", key, r.Why)
 	if r.RetryAfter > 0 {
 		return bus.RetryAfter(err, r.RetryAfter)

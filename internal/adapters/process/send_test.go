@@ -10,7 +10,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
 
-// The tests here are of a gateway that carries out a repeated key again.
+// The tests here are of a gateway that carries out a repeated key again, at once or when it has forgotten it.
 
 func TestIntentOfAnEarlierRunIsLookedUp(t *testing.T) {
 	t.Parallel()
@@ -44,6 +44,28 @@ func TestIntentOfThisRunIsSentOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{noKeys: true})
 	w.crashCharging("s", "tok_ok") // the call died, the run did not
+	w.retry()
+	w.wantNoFailure()
+	w.wantEvents("s", 0, "subscription_started", "payment_requested", "payment_succeeded")
+	if got := w.traffic.count("charges"); got != 1 {
+		t.Errorf("charges were asked for %d times, want once", got)
+	}
+}
+
+// That a call was not sent says nothing of the one before it. When the gateway has forgotten the key, it is looked up.
+func TestNotSentDoesNotUndoWhatWasSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	w.crashCharging("s", "tok_ok") // the call died, the run did not
+	for range 2 {
+		w.down = true
+		w.retry()
+		if len(w.failed) != 1 {
+			t.Fatalf("%d events failed, want the charge that was not sent", len(w.failed))
+		}
+		w.down = false
+	}
+	w.clock.Set(begins.Add(30 * time.Hour))
 	w.retry()
 	w.wantNoFailure()
 	w.wantEvents("s", 0, "subscription_started", "payment_requested", "payment_succeeded")
