@@ -34,6 +34,7 @@ func TestDeclines(t *testing.T) {
 		"Visa's number on another card":      {e: apiError{DeclineCode: "do_not_honor", NetworkDeclineCode: "15"}, category: soft, code: "do_not_honor"},
 		"a stop order":                       {e: apiError{DeclineCode: "revocation_of_authorization"}, category: hard, code: "revocation_of_authorization", stopOrder: true},
 		"a stop order by the network":        {e: apiError{DeclineCode: "do_not_honor", NetworkDeclineCode: "R1"}, category: hard, code: "do_not_honor", stopOrder: true},
+		"the network forbids it for good":    {e: apiError{DeclineCode: "insufficient_funds", AdviceCode: "try_again_later", NetworkAdviceCode: "99"}, category: hard, code: "insufficient_funds", advice: "99"},
 		"a stop order by Mastercard":         {e: apiError{DeclineCode: "generic_decline", NetworkAdviceCode: "21"}, category: hard, code: "generic_decline", advice: "21", stopOrder: true},
 		"a request that is not valid":        {e: apiError{Type: invalidRequest, Code: "amount_too_small"}, category: hard, code: "amount_too_small"},
 		"the buyer failed to prove himself":  {e: apiError{Type: invalidRequest, Code: "payment_intent_authentication_failure"}, category: buyer, code: "payment_intent_authentication_failure"},
