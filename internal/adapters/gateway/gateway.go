@@ -241,7 +241,7 @@ type Result struct {
 	Why       string // Unknown, NotSent: in words for an operator
 
 	// NotSent
-	RetryAfter time.Duration // how long the gateway asks to wait; 0 if it does not
+	RetryAfter time.Duration // how long to wait, as the gateway or Transport says; 0 if neither does
 	Config     bool          // nothing will go out before somebody changes the connection
 
 	// Pending
