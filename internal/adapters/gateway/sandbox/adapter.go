@@ -41,6 +41,7 @@ var (
 	_ gateway.Notifier  = (*Gateway)(nil)
 	_ gateway.Connector = (*Gateway)(nil)
 	_ gateway.Abandoner = (*Gateway)(nil)
+	_ gateway.Lister    = (*Gateway)(nil)
 )
 
 // New returns the adapter.

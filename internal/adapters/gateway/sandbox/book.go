@@ -29,6 +29,8 @@ var tables = [...]string{
 	`CREATE INDEX IF NOT EXISTS jobs_by_due ON jobs (due, seq)`,
 	// due is NULL once the message was taken or given up.
 	`CREATE TABLE IF NOT EXISTS messages (seq INTEGER PRIMARY KEY, due BIGINT, tries INTEGER NOT NULL, account TEXT NOT NULL, url TEXT NOT NULL, body BLOB NOT NULL)`,
+	`CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, at BIGINT NOT NULL, account TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, UNIQUE (account, id))`,
+	`CREATE INDEX IF NOT EXISTS events_by_time ON events (account, at, seq)`,
 	`CREATE INDEX IF NOT EXISTS messages_by_due ON messages (due, seq) WHERE due IS NOT NULL`,
 }
 

@@ -20,7 +20,10 @@ const (
 	opCharge = "charge"
 	opRefund = "refund"
 	opLookup = "lookup"
-	opAny    = "any"
+	opList   = "list" // the events
+	opAny    = "any"  // of these
+	// opWebhook is what the sandbox does, not its caller.
+	opWebhook = "webhook"
 )
 
 // maxAmount keeps fees and sums far from overflowing.

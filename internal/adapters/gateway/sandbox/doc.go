@@ -20,7 +20,8 @@
 //	POST   /v1/accounts/{account}/refunds                    {key, charge, amount}
 //	GET    /v1/accounts/{account}/refunds?key=…              {refunds: […]}
 //	POST   /v1/accounts/{account}/methods/{method}/revoke    the buyer ends the agreement
-//	POST   /v1/accounts/{account}/faults                     {operation: charge | refund | lookup | any, step, times}
+//	GET    /v1/accounts/{account}/events?from=…&to=…         {events: [{id, at, body}], next}: what webhooks told
+//	POST   /v1/accounts/{account}/faults                     {operation: charge | refund | lookup | list | webhook | any, step, times}
 //	DELETE /v1/accounts/{account}/faults
 //	GET    /v1/book?account=…                                {charges, refunds, disputes}: all that ever happened
 //	GET    /redirect/{charge}                                a page with buttons
@@ -93,5 +94,8 @@
 // {code, method}, and of what it did by itself payment.made {payment} and refund.made {refund}: the charge and the
 // refund as they are answered. A dispute and a refund name their charge by its id and its key. The header Sandbox-Signature is t=<unix time>,v1=<hex HMAC-SHA256 of t + "." + body>, the time
 // being the sandbox's. A webhook is stored first and repeated with growing pauses until it is taken with 2xx; the
-// id stays. They come in any order.
+// id stays. They come in any order. The fault of the operation webhook is lost: it is never sent.
+//
+// All that webhooks tell, or would have told, also stands in the list of events: of a time from ≤ t < to, the oldest
+// first, 100 on a page; &after= is the next of the page before.
 package sandbox

@@ -10,7 +10,7 @@ import (
 
 // faultRequest makes the next requests of an account go wrong, whatever their script says.
 type faultRequest struct {
-	Operation string `json:"operation"` // charge, refund, lookup, any
+	Operation string `json:"operation"` // charge, refund, lookup, list, any, webhook
 	Step      string `json:"step"`
 	Times     int    `json:"times"` // 0 is once, -1 until the faults are deleted
 }
@@ -22,10 +22,12 @@ func (q *faultRequest) check() error {
 		_, ok = chargeStep(q.Step)
 	case opRefund:
 		_, ok = refundStep(q.Step)
-	case opLookup, opAny:
+	case opLookup, opList, opAny:
 		_, ok = commonStep(q.Step)
+	case opWebhook:
+		ok = q.Step == stepLost
 	default:
-		return errors.New("operation is charge, refund, lookup or any")
+		return errors.New("operation is charge, refund, lookup, list, webhook or any")
 	}
 	if !ok {
 		return fmt.Errorf("no step %q for operation %q", q.Step, q.Operation)
@@ -68,8 +70,12 @@ func (s *Server) deleteFaults(w http.ResponseWriter, r *http.Request) {
 // takeFault uses up the oldest fault that is meant for the operation; "" if there is none.
 func takeFault(tx projection.Tx, account, operation string) (step string, err error) {
 	var seq, times int64
+	general := opAny
+	if operation == opWebhook {
+		general = opWebhook
+	}
 	err = tx.QueryRow(`SELECT seq, step, times FROM faults WHERE account = $1 AND operation IN ($2, $3) ORDER BY seq LIMIT 1`,
-		account, operation, opAny).Scan(&seq, &step, &times)
+		account, operation, general).Scan(&seq, &step, &times)
 	if errors.Is(err, projection.ErrNoRows) {
 		return "", nil
 	}

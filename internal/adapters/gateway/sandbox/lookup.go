@@ -9,7 +9,7 @@ import (
 )
 
 // found answers a look-up, unless a fault is meant for it.
-func (s *Server) found(w http.ResponseWriter, r *http.Request, look func(context.Context) (any, error)) {
+func (s *Server) found(w http.ResponseWriter, r *http.Request, operation string, look func(context.Context) (any, error)) {
 	var faults int
 	if err := s.book.QueryRow(r.Context(), `SELECT count(*) FROM faults`).Scan(&faults); err != nil {
 		s.broken(w, r, err)
@@ -18,7 +18,7 @@ func (s *Server) found(w http.ResponseWriter, r *http.Request, look func(context
 	var step string
 	if faults > 0 {
 		err := s.book.do(func(tx projection.Tx) (err error) {
-			step, err = takeFault(tx, r.PathValue("account"), opLookup)
+			step, err = takeFault(tx, r.PathValue("account"), operation)
 			return err
 		})
 		if err != nil {
@@ -47,7 +47,7 @@ func (s *Server) found(w http.ResponseWriter, r *http.Request, look func(context
 }
 
 func (s *Server) listCharges(w http.ResponseWriter, r *http.Request) {
-	s.found(w, r, func(ctx context.Context) (any, error) {
+	s.found(w, r, opLookup, func(ctx context.Context) (any, error) {
 		list, err := all[charge](ctx, s.book, `SELECT doc FROM charges WHERE account = $1 AND charge_key = $2 ORDER BY seq`,
 			r.PathValue("account"), r.URL.Query().Get("key"))
 		seen := []charge{}
@@ -69,7 +69,7 @@ func (c charge) at(base string) charge {
 }
 
 func (s *Server) listRefunds(w http.ResponseWriter, r *http.Request) {
-	s.found(w, r, func(ctx context.Context) (any, error) {
+	s.found(w, r, opLookup, func(ctx context.Context) (any, error) {
 		list, err := all[refund](ctx, s.book, `SELECT doc FROM refunds WHERE account = $1 AND refund_key = $2 ORDER BY seq`,
 			r.PathValue("account"), r.URL.Query().Get("key"))
 		return refundList{list}, err
@@ -77,7 +77,7 @@ func (s *Server) listRefunds(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) getCharge(w http.ResponseWriter, r *http.Request) {
-	s.found(w, r, func(ctx context.Context) (any, error) {
+	s.found(w, r, opLookup, func(ctx context.Context) (any, error) {
 		var c charge
 		found, err := one(s.book.QueryRow(ctx, `SELECT doc FROM charges WHERE id = $1`, r.PathValue("charge")), &c)
 		if err != nil || !found || c.Account != r.PathValue("account") || c.Status == hidden {

@@ -103,6 +103,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc("POST /v1/accounts/{account}/refunds", s.postRefund)
 	mux.HandleFunc("GET /v1/accounts/{account}/refunds", s.listRefunds)
 	mux.HandleFunc("POST /v1/accounts/{account}/methods/{method}/revoke", s.postRevoke)
+	mux.HandleFunc("GET /v1/accounts/{account}/events", s.listEvents)
 	mux.HandleFunc("POST /v1/accounts/{account}/faults", s.postFault)
 	mux.HandleFunc("DELETE /v1/accounts/{account}/faults", s.deleteFaults)
 	mux.HandleFunc("GET /v1/book", s.getBook)

@@ -24,14 +24,17 @@ const (
 	maxTries    = 20
 )
 
-// send notes a webhook. Its id derives from what it tells, so that telling it twice is a duplicate.
+// send notes an event, and its webhook if it has an address to go to and no fault loses it. Its id derives from what it tells, so that telling it twice is a duplicate.
 func send(tx projection.Tx, at time.Time, url string, m message, about ...string) error {
-	if url == "" {
-		return nil
-	}
 	m.ID = name("evt_", append([]string{m.Account, m.Type}, about...)...)
 	body, err := json.Marshal(m)
 	if err != nil {
+		return err
+	}
+	if err := keepEvent(tx, m, at, body); err != nil || url == "" {
+		return err
+	}
+	if step, err := takeFault(tx, m.Account, opWebhook); err != nil || step == stepLost {
 		return err
 	}
 	_, err = tx.Exec(`INSERT INTO messages (due, tries, account, url, body) VALUES ($1, 0, $2, $3, $4)`, at.UnixMicro(), m.Account, url, body)

@@ -60,6 +60,7 @@ var (
 	_ gateway.Prover    = (*Gateway)(nil)
 	_ gateway.Router    = (*Gateway)(nil)
 	_ gateway.Abandoner = (*Gateway)(nil)
+	_ gateway.Lister    = (*Gateway)(nil)
 )
 
 // New returns the adapter.

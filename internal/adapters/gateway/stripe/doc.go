@@ -34,7 +34,8 @@
 // has moved.
 //
 // A refund's or dispute's webhook names its payment by id and nothing else of ours, and a detached method names its
-// customer: Complete asks Stripe for the rest.
+// customer: Complete asks Stripe for the rest. A webhook that was lost is found in the list of events, where Stripe keeps
+// it for 30 days; an account that took our access away is the one thing that cannot be learned there.
 //
 // # Connections
 //

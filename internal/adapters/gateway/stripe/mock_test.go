@@ -61,6 +61,9 @@ func TestEveryRequestIsLegal(t *testing.T) {
 	}
 	_, _ = g.triedAtCheckout(ctx, conn, &intent{ID: "pi_123", Object: paymentIntent})
 	_, _ = g.window(ctx, conn, "/v1/refunds", spansOf(time.Now())[0], "re_123")
+	for _, err := range g.List(ctx, conn, time.Now().Add(-time.Hour), time.Now()) {
+		_ = err // as above
+	}
 	for _, path := range []string{"/v1/checkout/sessions/cs_123", "/v1/refunds/re_123", "/v1/charges/ch_123", "/v1/customers/cus_123"} {
 		_, _ = g.get(ctx, conn, path, nil)
 	}

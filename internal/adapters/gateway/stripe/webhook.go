@@ -32,10 +32,13 @@ var (
 	ErrOtherAccount = fmt.Errorf("it is about another account: %w", gateway.ErrUnreadable)
 )
 
+// deauthorized tells that an account has taken our access away.
+const deauthorized = "account.application.deauthorized"
+
 // EventTypes are the events that an endpoint has to be registered for. https://docs.stripe.com/api/events/types
 func EventTypes() []string {
 	return []string{
-		"account.application.deauthorized",
+		deauthorized,
 		"charge.dispute.closed", "charge.dispute.created", "charge.dispute.funds_reinstated", "charge.dispute.funds_withdrawn",
 		"charge.dispute.updated",
 		"checkout.session.async_payment_failed", "checkout.session.async_payment_succeeded", "checkout.session.completed",
@@ -135,7 +138,7 @@ func (g *Gateway) Read(conn gateway.Connection, body []byte) (gateway.Notice, er
 
 func (e *event) notice(conn gateway.Connection) (gateway.Notice, error) {
 	switch kind := e.Type; {
-	case kind == "account.application.deauthorized":
+	case kind == deauthorized:
 		return gateway.Notice{ID: e.ID, Kind: gateway.NoticeDisconnected}, nil
 	case told[kind]:
 		return e.chargeNotice(conn)

@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,8 +41,46 @@ func (s *Server) changed(kind string, o, before object) {
 		panic(err) // our own objects
 	}
 	s.events = append(s.events, Event{kind, body})
+	s.kept = append(s.kept, keptEvent{e["id"].(string), kind, s.acting, s.c.Now(), e})
 	close(s.arrived)
 	s.arrived = make(chan struct{})
+}
+
+// keptFor is how long events are listed. https://docs.stripe.com/api/events/list
+const keptFor = 30 * 24 * time.Hour
+
+// mostTypes is how many types one request may name. https://docs.stripe.com/api/events/list#list_events-types
+const mostTypes = 20
+
+// keptEvent is an event as the list has it.
+type keptEvent struct {
+	id, kind, account string
+	at                time.Time
+	whole             object
+}
+
+// listEvents lists those of the last 30 days. To whoever asks in an account's name the account is not named.
+func (s *Server) listEvents(r *request) answer {
+	types := map[string]bool{}
+	for name, values := range r.form {
+		if strings.HasPrefix(name, "types[") {
+			types[values[0]] = true
+		}
+	}
+	if len(types) > mostTypes {
+		return invalid("types", "", "You may only specify up to 20 event types.")
+	}
+	var wanted []keptEvent
+	for _, e := range s.kept {
+		if e.account == s.acting && s.c.Now().Sub(e.at) < keptFor && (len(types) == 0 || types[e.kind]) {
+			wanted = append(wanted, e)
+		}
+	}
+	return listOf(r, wanted, func(e keptEvent) (string, time.Time) { return e.id, e.at }, func(e keptEvent) object {
+		listed := maps.Clone(e.whole)
+		delete(listed, "account")
+		return listed
+	})
 }
 
 // Emit makes an event of the first account that no change has made.

@@ -48,6 +48,7 @@ type Server struct {
 	refunds   []*refund
 	disputes  []*dispute
 	events    []Event
+	kept      []keptEvent
 	arrived   chan struct{} // closed and replaced with each event
 	spoils    []spoil
 	requests  []Request
@@ -152,6 +153,7 @@ func (s *Server) routes() *http.ServeMux {
 	handle("POST /v1/checkout/sessions/{id}/expire", []string{"expand"}, s.expireSession)
 	handle("POST /v1/refunds", []string{"payment_intent", "charge", "amount", "reason", "metadata"}, s.createRefund)
 	handle("GET /v1/refunds", lists, s.listRefunds)
+	handle("GET /v1/events", []string{"limit", "starting_after", "created", "types"}, s.listEvents)
 	handle("GET /v1/refunds/{id}", []string{"expand"}, s.getRefund)
 	handle("GET /v1/account", []string{"expand"}, s.getOwnAccount)
 	handle("GET /v1/accounts/{account}", []string{"expand"}, s.getAccount)
