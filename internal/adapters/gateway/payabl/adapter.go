@@ -50,6 +50,7 @@ var (
 	_ gateway.Notifier  = (*Gateway)(nil)
 	_ gateway.Completer = (*Gateway)(nil)
 	_ gateway.Prover    = (*Gateway)(nil)
+	_ gateway.Lister    = (*Gateway)(nil)
 )
 
 // New returns the adapter.
@@ -73,8 +74,10 @@ func New(c Config) *Gateway {
 }
 
 // Traits implements gateway.Gateway. KeyLifetime is 0: payabl. promises no idempotency at all.
+//
+// Chargebacks are booked by the day, and nobody waits for one.
 func (g *Gateway) Traits() gateway.Traits {
-	return gateway.Traits{Processor: "payabl", Horizon: horizon}
+	return gateway.Traits{Processor: "payabl", Horizon: horizon, ListEvery: 24 * time.Hour}
 }
 
 func backOffice(conn gateway.Connection) string {

@@ -20,7 +20,12 @@
 // that it has seen. So every request carries an order id derived from our key, and whoever may have sent one asks first.
 // It keeps no key of ours with a refund: FindRefund counts those of the same amount. It answers no signature, and that of
 // a notification leaves out the order id and the amount: Complete asks for both before anything is believed. It tells of no
-// chargeback: Disputes lists them, and is to be asked every day.
+// chargeback: List does, and is to be asked every day.
+//
+// Refunds made at payabl.'s own desk are not listed. tx_diagnose lists refunds without a name, those that we asked for
+// among them, by the payment and the day of the booking alone. One of ours that is under way, or in doubt, cannot be told
+// from one of the same amount that was made at the desk, and told as made there it would return the same money twice in
+// the books. FindRefund errs the other way: it takes one made at the desk for ours, and then money has gone back, once.
 //
 // # A connection
 //

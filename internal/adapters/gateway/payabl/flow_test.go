@@ -459,52 +459,6 @@ func TestLookupAfterMonths(t *testing.T) {
 	}
 }
 
-func TestDisputes(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	c := firstPayment(4700)
-	c.Token = w.server.Method(payabltest.Behaviour{}, false)
-	paid := w.charge(t, c, gateway.Accepted)
-	theirs := w.server.Method(payabltest.Behaviour{}, false)
-	w.wait(54 * 24 * time.Hour) // a day that two ranges of dates have in common
-	w.server.AskAbout(paid.Reference, 4700)
-	w.wait(26 * 24 * time.Hour)
-	w.server.ChargeBack(paid.Reference, 4000)
-	booked := w.clock.Now()
-	w.wait(time.Hour)
-	w.server.ChargeBack(paid.Reference, 700)
-	w.server.ChargeBack(theirs, 100)
-	w.wait(24 * time.Hour)
-	list, err := w.gateway.Disputes(t.Context(), w.conn, start, w.clock.Now())
-	if err != nil || len(list) != 4 {
-		t.Fatalf("got %+v, %v, want four", list, err)
-	}
-	of := map[int64]gateway.Notice{}
-	for _, n := range list {
-		of[n.Dispute.Amount.MinorUnits] = n
-	}
-	id := "chb." + paid.Reference + ".21.04.2026 14:00:00"
-	want := gateway.Notice{
-		ID: id, Kind: gateway.NoticeDispute, Subscription: "sub-1", Reference: paid.Reference, Dispute: &gateway.Dispute{
-			ID: id, ChargeKey: c.Key, ChargeReference: paid.Reference, Stage: ledgerv1.DisputeStage_DISPUTE_STAGE_FUNDS_WITHDRAWN,
-			Amount: usd(4000), At: booked,
-		},
-	}
-	if d := cmp.Diff(want, of[4000], protocmp.Transform()); d != "" {
-		t.Errorf("the chargeback (-want +got):\n%s", d)
-	}
-	if of[700].ID == of[4000].ID || of[100].Subscription != "" || of[4700].Dispute.Stage != ledgerv1.DisputeStage_DISPUTE_STAGE_INQUIRY {
-		t.Errorf("got %+v, want its other part, a stranger's, and an inquiry", of)
-	}
-	again, err := w.gateway.Disputes(t.Context(), w.conn, booked, booked)
-	if err != nil || len(again) != 3 {
-		t.Fatalf("listed again: %+v, %v, want the three of the day", again, err)
-	}
-	if d := cmp.Diff(of[again[0].Dispute.Amount.MinorUnits], again[0], protocmp.Transform()); d != "" {
-		t.Errorf("listed again (-first +again):\n%s", d)
-	}
-}
-
 // What cannot be written is refused before anything goes out, and names the field.
 func TestRefusedBeforeSending(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,7 @@ var (
 	ErrOldSignature = errors.New("the notification is too old or of the future")
 	ErrNotConfirmed = errors.New("payabl. does not confirm the notification")
 	errBadBody      = fmt.Errorf("it is signed: %w", gateway.ErrUnreadable)
+	errBadFetched   = fmt.Errorf("it was listed: %w", gateway.ErrUnreadable)
 )
 
 // Verify implements gateway.Notifier. The signature stands in the body, so that has to be taken apart first, into pairs
@@ -36,7 +37,7 @@ func (g *Gateway) Verify(conn gateway.Connection, _ http.Header, body []byte, no
 		return gateway.Notice{}, ErrNoSecret
 	}
 	v, err := parsePairs(body)
-	if err != nil || !wellFormed(v) {
+	if err != nil || !wellFormed(v) || isFetched(body) {
 		return gateway.Notice{}, ErrBadSignature
 	}
 	secret, err := toLatin1("secret", conn.WebhookSecret)
@@ -59,6 +60,9 @@ func (g *Gateway) Verify(conn gateway.Connection, _ http.Header, body []byte, no
 
 // Read implements gateway.Notifier.
 func (g *Gateway) Read(_ gateway.Connection, body []byte) (gateway.Notice, error) {
+	if isFetched(body) {
+		return readFetched(body)
+	}
 	v, err := parsePairs(body)
 	if err != nil || !wellFormed(v) {
 		return gateway.Notice{}, errBadBody
@@ -117,6 +121,10 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 		return n, nil
 	}
 	n.Key, n.Subscription = note.key, note.subscription
+	if n.Dispute != nil {
+		d := *n.Dispute
+		d.ChargeKey, n.Dispute = note.key, &d
+	}
 	return n, nil
 }
 

@@ -76,7 +76,7 @@ func (s *Server) listEvents(r *request) answer {
 			wanted = append(wanted, e)
 		}
 	}
-	return listOf(r, wanted, func(e keptEvent) (string, time.Time) { return e.id, e.at }, func(e keptEvent) object {
+	return listOf(s, r, wanted, func(e keptEvent) (string, time.Time) { return e.id, e.at }, func(e keptEvent) object {
 		listed := maps.Clone(e.whole)
 		delete(listed, "account")
 		return listed
