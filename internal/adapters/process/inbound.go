@@ -28,6 +28,8 @@ type Webhooks interface {
 	NextWebhookAt(ctx context.Context) (time.Time, bool, error)
 	WebhookDone(ctx context.Context, id int64) error
 	WebhookFailed(ctx context.Context, id int64, why string, retryAt time.Time) error
+	// WebhookUnmatched keeps a webhook that speaks of nothing of ours, for a while.
+	WebhookUnmatched(ctx context.Context, id int64, why string, now time.Time) error
 	// WebhookSetAside keeps a webhook that is not tried any more, with the reason.
 	WebhookSetAside(ctx context.Context, id int64, why string) error
 }
@@ -40,7 +42,8 @@ type Webhooks interface {
 // never can have one, because the gateway took money for a subscription that the ledger charges, it is set aside: it
 // stays in the work store with the reason, and a warning tells of it. That is money which moved and stands in no book,
 // and only a person can say whose it is: look it up at the gateway by its reference; end the schedule there that took
-// it, or the buyer goes on paying twice; and return it there.
+// it, or the buyer goes on paying twice; and return it there. What speaks of nothing of ours, say of another shop of the
+// merchant's, is kept for a while. OperationService lists both, and has one tried again.
 type Inbound struct {
 	*Process
 	webhooks Webhooks
@@ -86,8 +89,8 @@ func (in *Inbound) takeInOne(ctx context.Context, w work.Webhook) error {
 	log := in.Logger.With("connection", w.Merchant+"."+w.Connection, "message", w.MessageID, "webhook", w.ID, "error", err)
 	switch {
 	case errors.Is(err, errUnmatched):
-		log.Warn("webhook dropped")
-		return in.webhooks.WebhookDone(ctx, w.ID)
+		log.Warn("webhook speaks of nothing of ours")
+		return in.webhooks.WebhookUnmatched(ctx, w.ID, err.Error(), in.Clock.Now())
 	case errors.Is(err, errNoPlace) || w.Tries+1 >= inboundTries && hasAnswer(err):
 		log.Warn("webhook set aside")
 		return in.webhooks.WebhookSetAside(ctx, w.ID, err.Error())

@@ -109,7 +109,7 @@ func (h *webhooks) route(ctx context.Context, msg work.Webhook) error {
 		return nil
 	}
 	msg.Merchant, msg.Connection, msg.MessageID = "", "", "unrouted/"+digest(msg.Body)
-	return h.save(ctx, msg)
+	return h.accept(ctx, msg)
 }
 
 // keep verifies a message of a connection and stores it.
@@ -133,23 +133,39 @@ func (h *webhooks) keep(ctx context.Context, msg work.Webhook) error {
 	case err != nil:
 		return fmt.Errorf("%w: connection %s.%s: %w", errForged, msg.Merchant, msg.Connection, err)
 	}
-	msg.MessageID = messageID(notice.ID, msg.Body)
-	return h.save(ctx, msg)
+	msg.MessageID = notice.ID
+	return h.accept(ctx, msg)
 }
 
-// save stores an authentic message, without what is not ours to keep.
-func (h *webhooks) save(ctx context.Context, msg work.Webhook) error {
-	msg.Body = h.maskPAN(msg)
+// accept stores an authentic message that came by itself, without what is not ours to keep.
+func (h *webhooks) accept(ctx context.Context, msg work.Webhook) error {
 	msg.Header = msg.Header.Clone()
 	for _, name := range []string{"Authorization", "Cookie"} {
 		msg.Header.Del(name)
 	}
-	_, _, err := h.SaveWebhook(ctx, msg)
+	err := h.save(ctx, msg)
 	if errors.Is(err, work.ErrWebhookDiffers) {
 		h.Logger.WarnContext(ctx, "webhook came again with another body; the first one counts", slog.Any("error", err))
 		return nil
 	}
 	return err
+}
+
+// save keeps a message without card numbers.
+func (h *webhooks) save(ctx context.Context, msg work.Webhook) error {
+	msg.MessageID = messageID(msg.MessageID, msg.Body)
+	msg.Body = h.maskPAN(msg)
+	_, _, err := h.SaveWebhook(ctx, msg)
+	return err
+}
+
+// SaveFetched keeps a message that was fetched from a connection's gateway as one that came by itself. It is believed: who
+// fetched it has asked the gateway.
+func (s *Server) SaveFetched(ctx context.Context, conn gateway.Connection, m gateway.Message) error {
+	return s.webhooks.save(ctx, work.Webhook{
+		Gateway: conn.Gateway, Merchant: conn.Merchant, Connection: conn.ID, MessageID: m.ID, Body: m.Body,
+		ReceivedAt: s.Clock.Now(), Fetched: true,
+	})
 }
 
 // messageID is the name under which a message is kept: the gateway's own, unless that looks like a card number. Two

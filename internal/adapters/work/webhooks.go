@@ -27,12 +27,14 @@ type Webhook struct {
 	ReceivedAt time.Time
 	Header     http.Header // only what reading the message needs
 	Body       []byte
+	Fetched    bool   // we asked for it
 	Tries      int    // how often reading it failed
 	Reason     string // of the last failure
 }
 
 // SaveWebhook keeps a message durably. The first one with its message id wins: a redelivery is not fresh and has the
-// first one's id, with ErrWebhookDiffers if the body is another.
+// first one's id, with ErrWebhookDiffers if the body is another. One that was fetched may be written differently from the
+// same one that was sent, so that its body is not compared.
 func (w *Work) SaveWebhook(ctx context.Context, h Webhook) (id int64, fresh bool, err error) {
 	header, err := json.Marshal(h.Header)
 	if err != nil {
@@ -43,6 +45,9 @@ func (w *Work) SaveWebhook(ctx context.Context, h Webhook) (id int64, fresh bool
 	}
 	digest := sha256.Sum256(h.Body)
 	sum := hex.EncodeToString(digest[:])
+	if h.Fetched {
+		sum = ""
+	}
 	var kept string
 	err = w.Update(ctx, func(tx projection.Tx) error {
 		// Rows are never deleted, so the largest id is the last one given out.
@@ -61,7 +66,7 @@ WHERE merchant = $1 AND connection = $2 AND message_id = $3`, h.Merchant, h.Conn
 	if err != nil {
 		return 0, false, fmt.Errorf("save webhook %s: %w", h.MessageID, err)
 	}
-	if kept != sum {
+	if kept != sum && kept != "" && sum != "" {
 		return id, false, fmt.Errorf("%w: %s of connection %s", ErrWebhookDiffers, h.MessageID, h.Connection)
 	}
 	return id, fresh, nil
@@ -98,8 +103,7 @@ func (w *Work) WebhookFailed(ctx context.Context, id int64, why string, retryAt 
 }
 
 // WebhookSetAside says that a message could not be dealt with, why, and that it is not tried again. Unlike one that is
-// done it is kept whole: whoever looks into it finds it by "retry_at IS NULL AND reason <> ”", and has it tried again at
-// the next start with "retry_at = received_at, tries = 0". One that is done stays so.
+// done it is kept whole: ListWebhooks finds it, and RetryWebhook has it tried again. One that is done stays so.
 func (w *Work) WebhookSetAside(ctx context.Context, id int64, why string) error {
 	return w.changeWebhook(ctx, `UPDATE webhooks SET tries = tries + 1, retry_at = NULL,
 	reason = CASE WHEN retry_at IS NULL THEN reason ELSE $2 END WHERE id = $1`, id, cutReason(why))

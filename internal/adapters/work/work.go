@@ -23,6 +23,8 @@ var (
 	parksSchema string
 	//go:embed webhooks.sql
 	webhooksSchema string
+	//go:embed listing.sql
+	listingSchema string
 )
 
 // Work is the work store. It is a projection.Store too, so that projections can keep their rows in it.
@@ -53,7 +55,7 @@ func Open(path string) (*Work, error) {
 // New makes the work store's tables in a store, if they are not there. Who opened the store closes it.
 func New(ctx context.Context, store projection.Store) (*Work, error) {
 	err := store.Update(ctx, func(tx projection.Tx) error {
-		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, homeSchema, masterKeySchema, secretsSchema} {
+		for _, schema := range []string{projection.CursorSchema, parksSchema, webhooksSchema, listingSchema, homeSchema, masterKeySchema, secretsSchema} {
 			if _, err := tx.Exec(schema); err != nil {
 				return err
 			}
