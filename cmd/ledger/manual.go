@@ -83,7 +83,7 @@ func (s *service) idle(ctx context.Context) error {
 			}
 		}
 		for _, idle := range []func(context.Context) error{
-			s.bus.Idle, s.sandbox.Idle, s.inbound.Idle, s.wake.Idle, s.sender.Idle,
+			s.bus.Idle, s.sandbox.Idle, s.lists.Idle, s.inbound.Idle, s.wake.Idle, s.sender.Idle,
 		} {
 			if err := idle(ctx); err != nil {
 				return err
@@ -126,7 +126,8 @@ func (s *service) advance(ctx context.Context, by time.Duration) (now time.Time,
 	return s.clock.Now(), stops, s.idle(ctx)
 }
 
-// nextInstant is the next instant at which anything is due.
+// nextInstant is the next instant at which anything is due. Asking gateways what has happened is no such thing: it is
+// done on the way, whenever it is time to, and nothing waits for it.
 func (s *service) nextInstant(ctx context.Context) (first time.Time, ok bool, err error) {
 	consider := func(t time.Time, known bool) {
 		if known && (!ok || t.Before(first)) {

@@ -13,6 +13,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/buyer"
 	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/ipn"
+	"ledger.internal/ledger/internal/adapters/process"
 	"ledger.internal/ledger/internal/adapters/rpc"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate"
@@ -172,6 +173,21 @@ func (s *service) countEndpoints(ctx context.Context, merchantID string) (n int,
 func (s *service) saveWebhook(ctx context.Context, w work.Webhook) (id int64, fresh bool, err error) {
 	defer s.inbound.Nudge()
 	return s.work.SaveWebhook(ctx, w)
+}
+
+// saveFetched keeps what a gateway was asked for, and has it read.
+func (s *service) saveFetched(ctx context.Context, conn gateway.Connection, m gateway.Message) error {
+	return s.rpc.SaveFetched(ctx, conn, m)
+}
+
+// listedConnections are all that there are.
+func (s *service) listedConnections(ctx context.Context) ([]process.Ref, error) {
+	all, err := projection.AllListedConnections(ctx, s.work)
+	var refs []process.Ref
+	for _, c := range all {
+		refs = append(refs, process.Ref{Merchant: c.Merchant, Connection: c.Connection, Since: c.CreatedAt})
+	}
+	return refs, err
 }
 
 // deliveryBody renders a notification as it was, or will be, sent, with the secret key left out.

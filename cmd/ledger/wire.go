@@ -81,6 +81,7 @@ type service struct {
 	process   *process.Process
 	wake      *process.Wake
 	inbound   *process.Inbound
+	lists     *process.Reconciler
 	sender    *ipn.Sender
 	rpc       *rpc.Server
 
@@ -297,6 +298,7 @@ func (s *service) openFollowers(ctx context.Context) error {
 	})
 	s.wake = process.NewWake(s.process, s.work)
 	s.inbound = process.NewInbound(s.process, s.work)
+	s.lists = process.NewReconciler(s.process, process.Lists{Connections: s.listedConnections, Save: s.saveFetched, Cursors: s.work})
 	s.sender = s.newSender()
 	for _, v := range projection.Views() {
 		s.followers = append(s.followers, projection.NewFollower(s.log, s.views, v))
@@ -308,6 +310,8 @@ func (s *service) openFollowers(ctx context.Context) error {
 			f.OnCommit(s.wake.Nudge)
 		case projection.Deliveries().Name:
 			f.OnCommit(s.sender.Notify)
+		case projection.ListedConnections().Name:
+			f.OnCommit(s.lists.Nudge)
 		}
 		s.followers = append(s.followers, f)
 	}
@@ -360,6 +364,7 @@ func (s *service) serveAll(ctx context.Context) error {
 	group.Go(func() error { return s.bus.Run(ctx) })
 	group.Go(func() error { return s.wake.Run(ctx) })
 	group.Go(func() error { return s.inbound.Run(ctx) })
+	group.Go(func() error { return s.lists.Run(ctx) })
 	group.Go(func() error { return s.sender.Run(ctx) })
 	group.Go(func() error { return s.rpc.Run(ctx, s.grpc) })
 	group.Go(func() error { return serveHTTP(ctx, s.http, public) })
