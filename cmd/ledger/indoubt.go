@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -42,5 +45,58 @@ func inDoubtCommand() *cobra.Command {
 		},
 	}
 	c.flags(cmd)
+	cmd.AddCommand(resolveCommand())
+	return cmd
+}
+
+// resolutions are what people call them.
+var resolutions = map[string]ledgerv1.Resolution{
+	"charged":     ledgerv1.Resolution_RESOLUTION_CHARGED,
+	"not_charged": ledgerv1.Resolution_RESOLUTION_NOT_CHARGED,
+}
+
+func resolveCommand() *cobra.Command {
+	var c client
+	var as string
+	req := &ledgerv1.ResolveInDoubtRequest{}
+	cmd := &cobra.Command{
+		Use:   "resolve SUBSCRIPTION",
+		Short: "end a doubt by what the gateway answers now",
+		Long: `resolve asks the gateway now what became of an attempt or a refund, and records
+what it answers if that is what --as says. As charged needs the gateway to show
+the charge. As not charged needs the gateway to know of none, once none can turn
+up there any more; a gateway that does not answer takes --override-reason, which
+says how else it is known.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			resolution, ok := resolutions[as]
+			if !ok {
+				return usageError{cmd, fmt.Errorf("--as %q: it is charged or not_charged", as)}
+			}
+			req.SubscriptionId, req.Resolution = args[0], resolution
+			return c.call(cmd.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
+				r, err := ledgerv1.NewOperationServiceClient(conn).ResolveInDoubt(ctx, req)
+				if err != nil {
+					return err
+				}
+				if c.asJSON {
+					return printJSON(cmd.OutOrStdout(), []*ledgerv1.GatewayAnswer{r.Answer})
+				}
+				a := r.Answer
+				cmd.Println(strings.Join(slices.DeleteFunc([]string{"the gateway:", a.Outcome, a.Amount, a.Reference, a.Why},
+					func(s string) bool { return s == "" }), " "))
+				return nil
+			})
+		},
+	}
+	c.flags(cmd)
+	cmd.Flags().StringVar(&req.MerchantId, "merchant", "default", "whose")
+	cmd.Flags().Uint32Var(&req.PayNumber, "pay-number", 0, "which payment")
+	cmd.Flags().Uint32Var(&req.Attempt, "attempt", 1, "which attempt at it")
+	cmd.Flags().StringVar(&req.RefundId, "refund", "", "which refund, instead of a payment")
+	cmd.Flags().StringVar(&as, "as", "", "charged or not_charged")
+	cmd.Flags().StringVar(&req.Reference, "reference", "", "the gateway's id of it, to be sure that it is meant")
+	cmd.Flags().StringVar(&req.Reason, "reason", "", "why it is resolved by hand")
+	cmd.Flags().StringVar(&req.OverrideReason, "override-reason", "", "how it is known that nothing was charged, if the gateway does not answer")
 	return cmd
 }

@@ -107,6 +107,7 @@ func root() *cobra.Command {
 		connectionsCommand(),
 		inDoubtCommand(),
 		parkedCommand(),
+		webhooksCommand(),
 		verifyCommand(),
 		rebuildCommand(),
 		copyLogCommand(),

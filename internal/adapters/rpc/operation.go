@@ -18,6 +18,12 @@ type Operator interface {
 	Parked(ctx context.Context, p projection.Page) (parked []*ledgerv1.Parked, next string, err error)
 	// ReplayParked tries a parked stream again now. If it does not go through, reason says why.
 	ReplayParked(ctx context.Context, follower, stream string) (cleared bool, reason string, err error)
+	// Webhooks lists a page of the gateways' messages that are not dealt with, and the next page's token.
+	Webhooks(ctx context.Context, r *ledgerv1.ListWebhooksRequest) (webhooks []*ledgerv1.InboundWebhook, next string, err error)
+	// RetryWebhook has one of them tried again.
+	RetryWebhook(ctx context.Context, id int64) error
+	// ResolveInDoubt ends a doubt by what the gateway answers now.
+	ResolveInDoubt(ctx context.Context, r *ledgerv1.ResolveInDoubtRequest) (*ledgerv1.GatewayAnswer, error)
 }
 
 // operations is ledgerv1.OperationService.
@@ -67,6 +73,42 @@ func (s *operations) ListInDoubt(ctx context.Context, r *ledgerv1.ListInDoubtReq
 		return nil, err
 	}
 	return &ledgerv1.ListInDoubtResponse{InDoubt: found, NextPageToken: next}, nil
+}
+
+// ResolveInDoubt implements ledgerv1.OperationServiceServer.
+func (s *operations) ResolveInDoubt(ctx context.Context, r *ledgerv1.ResolveInDoubtRequest) (*ledgerv1.ResolveInDoubtResponse, error) {
+	switch {
+	case r.GetMerchantId() == "":
+		return nil, required("merchant_id")
+	case r.GetSubscriptionId() == "":
+		return nil, required("subscription_id")
+	case r.GetResolution() == ledgerv1.Resolution_RESOLUTION_UNSPECIFIED:
+		return nil, aggregate.InvalidField("resolution", "RESOLUTION_REQUIRED", "say whether the money moved")
+	case (r.GetRefundId() == "") == (r.GetPayNumber() == 0):
+		return nil, aggregate.InvalidField("pay_number", "DOUBT_AMBIGUOUS", "name either an attempt, by its pay number and its own, or a refund")
+	}
+	answer, err := s.Operator.ResolveInDoubt(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.ResolveInDoubtResponse{Answer: answer}, nil
+}
+
+// ListWebhooks implements ledgerv1.OperationServiceServer.
+func (s *operations) ListWebhooks(ctx context.Context, r *ledgerv1.ListWebhooksRequest) (*ledgerv1.ListWebhooksResponse, error) {
+	webhooks, next, err := s.Operator.Webhooks(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &ledgerv1.ListWebhooksResponse{Webhooks: webhooks, NextPageToken: next}, nil
+}
+
+// RetryWebhook implements ledgerv1.OperationServiceServer.
+func (s *operations) RetryWebhook(ctx context.Context, r *ledgerv1.RetryWebhookRequest) (*ledgerv1.RetryWebhookResponse, error) {
+	if err := s.Operator.RetryWebhook(ctx, r.GetWebhookId()); err != nil {
+		return nil, err
+	}
+	return &ledgerv1.RetryWebhookResponse{}, nil
 }
 
 // ListParked implements ledgerv1.OperationServiceServer.

@@ -416,6 +416,21 @@ func (noOperator) ReplayParked(_ context.Context, follower, stream string) (bool
 	return follower == "charge", stream, nil
 }
 
+func (noOperator) Webhooks(_ context.Context, r *ledgerv1.ListWebhooksRequest) ([]*ledgerv1.InboundWebhook, string, error) {
+	return []*ledgerv1.InboundWebhook{{WebhookId: 7, MessageId: r.PageToken, State: r.State}}, "next", nil
+}
+
+func (noOperator) RetryWebhook(_ context.Context, id int64) error {
+	if id != 7 {
+		return aggregate.ErrNotFound("webhook", "7")
+	}
+	return nil
+}
+
+func (noOperator) ResolveInDoubt(_ context.Context, r *ledgerv1.ResolveInDoubtRequest) (*ledgerv1.GatewayAnswer, error) {
+	return &ledgerv1.GatewayAnswer{Outcome: "charged", Reference: r.Reference}, nil
+}
+
 // lines is a log that a test can read, and wait for.
 type lines struct {
 	mu      sync.Mutex

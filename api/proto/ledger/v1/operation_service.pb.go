@@ -24,6 +24,114 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Resolution is how a doubt ends.
+type Resolution int32
+
+const (
+	Resolution_RESOLUTION_UNSPECIFIED Resolution = 0
+	// The money moved: the buyer paid, or the refund went back to him.
+	Resolution_RESOLUTION_CHARGED Resolution = 1
+	// It did not, and will not.
+	Resolution_RESOLUTION_NOT_CHARGED Resolution = 2
+)
+
+// Enum value maps for Resolution.
+var (
+	Resolution_name = map[int32]string{
+		0: "RESOLUTION_UNSPECIFIED",
+		1: "RESOLUTION_CHARGED",
+		2: "RESOLUTION_NOT_CHARGED",
+	}
+	Resolution_value = map[string]int32{
+		"RESOLUTION_UNSPECIFIED": 0,
+		"RESOLUTION_CHARGED":     1,
+		"RESOLUTION_NOT_CHARGED": 2,
+	}
+)
+
+func (x Resolution) Enum() *Resolution {
+	p := new(Resolution)
+	*p = x
+	return p
+}
+
+func (x Resolution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Resolution) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_operation_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Resolution) Type() protoreflect.EnumType {
+	return &file_ledger_v1_operation_service_proto_enumTypes[0]
+}
+
+func (x Resolution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Resolution.Descriptor instead.
+func (Resolution) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{0}
+}
+
+// WebhookState is what becomes of a webhook that is not dealt with.
+type WebhookState int32
+
+const (
+	WebhookState_WEBHOOK_STATE_UNSPECIFIED WebhookState = 0
+	// It is tried by itself.
+	WebhookState_WEBHOOK_STATE_WAITING WebhookState = 1
+	// It has no place, and is kept for a person to look at.
+	WebhookState_WEBHOOK_STATE_SET_ASIDE WebhookState = 2
+	// It speaks of nothing of ours, and is kept for 30 days.
+	WebhookState_WEBHOOK_STATE_UNMATCHED WebhookState = 3
+)
+
+// Enum value maps for WebhookState.
+var (
+	WebhookState_name = map[int32]string{
+		0: "WEBHOOK_STATE_UNSPECIFIED",
+		1: "WEBHOOK_STATE_WAITING",
+		2: "WEBHOOK_STATE_SET_ASIDE",
+		3: "WEBHOOK_STATE_UNMATCHED",
+	}
+	WebhookState_value = map[string]int32{
+		"WEBHOOK_STATE_UNSPECIFIED": 0,
+		"WEBHOOK_STATE_WAITING":     1,
+		"WEBHOOK_STATE_SET_ASIDE":   2,
+		"WEBHOOK_STATE_UNMATCHED":   3,
+	}
+)
+
+func (x WebhookState) Enum() *WebhookState {
+	p := new(WebhookState)
+	*p = x
+	return p
+}
+
+func (x WebhookState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WebhookState) Descriptor() protoreflect.EnumDescriptor {
+	return file_ledger_v1_operation_service_proto_enumTypes[1].Descriptor()
+}
+
+func (WebhookState) Type() protoreflect.EnumType {
+	return &file_ledger_v1_operation_service_proto_enumTypes[1]
+}
+
+func (x WebhookState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WebhookState.Descriptor instead.
+func (WebhookState) EnumDescriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{1}
+}
+
 // GetStatusRequest asks how the ledger is.
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -497,6 +605,586 @@ func (x *InDoubt) GetWhy() string {
 	return ""
 }
 
+// ResolveInDoubtRequest names what is in doubt: an attempt by its pay number and its own number, or a refund.
+type ResolveInDoubtRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	MerchantId     string                 `protobuf:"bytes,1,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	SubscriptionId string                 `protobuf:"bytes,2,opt,name=subscription_id,json=subscriptionId,proto3" json:"subscription_id,omitempty"`
+	PayNumber      uint32                 `protobuf:"varint,3,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
+	Attempt        uint32                 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	RefundId       string                 `protobuf:"bytes,5,opt,name=refund_id,json=refundId,proto3" json:"refund_id,omitempty"`
+	Resolution     Resolution             `protobuf:"varint,6,opt,name=resolution,proto3,enum=ledger.v1.Resolution" json:"resolution,omitempty"`
+	// The gateway's id of the charge or the refund, if it is known. What the gateway answers has to be about that one.
+	Reference string `protobuf:"bytes,7,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Why it is resolved by hand; it stands in the event's metadata, behind its actor.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How it is known that nothing was charged although the gateway does not answer. What it shows, and the time in which
+	// it can still turn up there, cannot be overridden.
+	OverrideReason string `protobuf:"bytes,9,opt,name=override_reason,json=overrideReason,proto3" json:"override_reason,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ResolveInDoubtRequest) Reset() {
+	*x = ResolveInDoubtRequest{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveInDoubtRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveInDoubtRequest) ProtoMessage() {}
+
+func (x *ResolveInDoubtRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveInDoubtRequest.ProtoReflect.Descriptor instead.
+func (*ResolveInDoubtRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ResolveInDoubtRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ResolveInDoubtRequest) GetSubscriptionId() string {
+	if x != nil {
+		return x.SubscriptionId
+	}
+	return ""
+}
+
+func (x *ResolveInDoubtRequest) GetPayNumber() uint32 {
+	if x != nil {
+		return x.PayNumber
+	}
+	return 0
+}
+
+func (x *ResolveInDoubtRequest) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ResolveInDoubtRequest) GetRefundId() string {
+	if x != nil {
+		return x.RefundId
+	}
+	return ""
+}
+
+func (x *ResolveInDoubtRequest) GetResolution() Resolution {
+	if x != nil {
+		return x.Resolution
+	}
+	return Resolution_RESOLUTION_UNSPECIFIED
+}
+
+func (x *ResolveInDoubtRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *ResolveInDoubtRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ResolveInDoubtRequest) GetOverrideReason() string {
+	if x != nil {
+		return x.OverrideReason
+	}
+	return ""
+}
+
+// ResolveInDoubtResponse tells what was recorded.
+type ResolveInDoubtResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *GatewayAnswer         `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveInDoubtResponse) Reset() {
+	*x = ResolveInDoubtResponse{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveInDoubtResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveInDoubtResponse) ProtoMessage() {}
+
+func (x *ResolveInDoubtResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveInDoubtResponse.ProtoReflect.Descriptor instead.
+func (*ResolveInDoubtResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ResolveInDoubtResponse) GetAnswer() *GatewayAnswer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+// GatewayAnswer is what a gateway answers to the question what became of a charge or a refund.
+type GatewayAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "charged", "declined", "pending", "unclear", "unknown to the gateway" or "no answer".
+	Outcome   string `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Reference string `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// What moved, as in "47.00 USD"; empty if nothing did.
+	Amount string `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	// The gateway's code of a refusal, or why it did not answer.
+	Why           string `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GatewayAnswer) Reset() {
+	*x = GatewayAnswer{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GatewayAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GatewayAnswer) ProtoMessage() {}
+
+func (x *GatewayAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GatewayAnswer.ProtoReflect.Descriptor instead.
+func (*GatewayAnswer) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GatewayAnswer) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *GatewayAnswer) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+func (x *GatewayAnswer) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *GatewayAnswer) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// ListWebhooksRequest filters and pages through webhooks.
+type ListWebhooksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only those in this state.
+	State        WebhookState `protobuf:"varint,1,opt,name=state,proto3,enum=ledger.v1.WebhookState" json:"state,omitempty"`
+	MerchantId   string       `protobuf:"bytes,2,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string       `protobuf:"bytes,3,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// Tell also what they say, which may tell of people.
+	WithBody      bool   `protobuf:"varint,4,opt,name=with_body,json=withBody,proto3" json:"with_body,omitempty"`
+	PageSize      int32  `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksRequest) Reset() {
+	*x = ListWebhooksRequest{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksRequest) ProtoMessage() {}
+
+func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListWebhooksRequest) GetState() WebhookState {
+	if x != nil {
+		return x.State
+	}
+	return WebhookState_WEBHOOK_STATE_UNSPECIFIED
+}
+
+func (x *ListWebhooksRequest) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *ListWebhooksRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *ListWebhooksRequest) GetWithBody() bool {
+	if x != nil {
+		return x.WithBody
+	}
+	return false
+}
+
+func (x *ListWebhooksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWebhooksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListWebhooksResponse is a page of webhooks, in the order in which they came.
+type ListWebhooksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhooks      []*InboundWebhook      `protobuf:"bytes,1,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksResponse) Reset() {
+	*x = ListWebhooksResponse{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksResponse) ProtoMessage() {}
+
+func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListWebhooksResponse) GetWebhooks() []*InboundWebhook {
+	if x != nil {
+		return x.Webhooks
+	}
+	return nil
+}
+
+func (x *ListWebhooksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// InboundWebhook is a message of a gateway, or what its list told instead, that is not dealt with.
+type InboundWebhook struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId int64                  `protobuf:"varint,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// The gateway's own name of it.
+	MessageId    string                 `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	MerchantId   string                 `protobuf:"bytes,3,opt,name=merchant_id,json=merchantId,proto3" json:"merchant_id,omitempty"`
+	ConnectionId string                 `protobuf:"bytes,4,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	Gateway      string                 `protobuf:"bytes,5,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	State        WebhookState           `protobuf:"varint,6,opt,name=state,proto3,enum=ledger.v1.WebhookState" json:"state,omitempty"`
+	ReceivedAt   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	Tries        uint32                 `protobuf:"varint,8,opt,name=tries,proto3" json:"tries,omitempty"`
+	// Why it is not dealt with; empty before it was tried.
+	Why     string                 `protobuf:"bytes,9,opt,name=why,proto3" json:"why,omitempty"`
+	RetryAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=retry_at,json=retryAt,proto3" json:"retry_at,omitempty"`
+	// What it says, as it is kept: card numbers were blotted out. Empty unless it is asked for.
+	Body          string `protobuf:"bytes,11,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InboundWebhook) Reset() {
+	*x = InboundWebhook{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InboundWebhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InboundWebhook) ProtoMessage() {}
+
+func (x *InboundWebhook) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InboundWebhook.ProtoReflect.Descriptor instead.
+func (*InboundWebhook) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InboundWebhook) GetWebhookId() int64 {
+	if x != nil {
+		return x.WebhookId
+	}
+	return 0
+}
+
+func (x *InboundWebhook) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *InboundWebhook) GetMerchantId() string {
+	if x != nil {
+		return x.MerchantId
+	}
+	return ""
+}
+
+func (x *InboundWebhook) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+func (x *InboundWebhook) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *InboundWebhook) GetState() WebhookState {
+	if x != nil {
+		return x.State
+	}
+	return WebhookState_WEBHOOK_STATE_UNSPECIFIED
+}
+
+func (x *InboundWebhook) GetReceivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *InboundWebhook) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *InboundWebhook) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *InboundWebhook) GetRetryAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetryAt
+	}
+	return nil
+}
+
+func (x *InboundWebhook) GetBody() string {
+	if x != nil {
+		return x.Body
+	}
+	return ""
+}
+
+// RetryWebhookRequest names a webhook that is not dealt with.
+type RetryWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     int64                  `protobuf:"varint,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWebhookRequest) Reset() {
+	*x = RetryWebhookRequest{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWebhookRequest) ProtoMessage() {}
+
+func (x *RetryWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWebhookRequest.ProtoReflect.Descriptor instead.
+func (*RetryWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RetryWebhookRequest) GetWebhookId() int64 {
+	if x != nil {
+		return x.WebhookId
+	}
+	return 0
+}
+
+// RetryWebhookResponse says that it is tried now.
+type RetryWebhookResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryWebhookResponse) Reset() {
+	*x = RetryWebhookResponse{}
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryWebhookResponse) ProtoMessage() {}
+
+func (x *RetryWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryWebhookResponse.ProtoReflect.Descriptor instead.
+func (*RetryWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{15}
+}
+
 // ListParkedRequest pages through what is parked.
 type ListParkedRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -508,7 +1196,7 @@ type ListParkedRequest struct {
 
 func (x *ListParkedRequest) Reset() {
 	*x = ListParkedRequest{}
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[8]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +1208,7 @@ func (x *ListParkedRequest) String() string {
 func (*ListParkedRequest) ProtoMessage() {}
 
 func (x *ListParkedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[8]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +1221,7 @@ func (x *ListParkedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParkedRequest.ProtoReflect.Descriptor instead.
 func (*ListParkedRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{8}
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListParkedRequest) GetPageSize() int32 {
@@ -561,7 +1249,7 @@ type ListParkedResponse struct {
 
 func (x *ListParkedResponse) Reset() {
 	*x = ListParkedResponse{}
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[9]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +1261,7 @@ func (x *ListParkedResponse) String() string {
 func (*ListParkedResponse) ProtoMessage() {}
 
 func (x *ListParkedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[9]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +1274,7 @@ func (x *ListParkedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParkedResponse.ProtoReflect.Descriptor instead.
 func (*ListParkedResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{9}
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListParkedResponse) GetParked() []*Parked {
@@ -618,7 +1306,7 @@ type Parked struct {
 
 func (x *Parked) Reset() {
 	*x = Parked{}
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[10]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +1318,7 @@ func (x *Parked) String() string {
 func (*Parked) ProtoMessage() {}
 
 func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[10]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +1331,7 @@ func (x *Parked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Parked.ProtoReflect.Descriptor instead.
 func (*Parked) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{10}
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Parked) GetFollower() string {
@@ -699,7 +1387,7 @@ type ReplayParkedRequest struct {
 
 func (x *ReplayParkedRequest) Reset() {
 	*x = ReplayParkedRequest{}
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[11]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +1399,7 @@ func (x *ReplayParkedRequest) String() string {
 func (*ReplayParkedRequest) ProtoMessage() {}
 
 func (x *ReplayParkedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[11]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +1412,7 @@ func (x *ReplayParkedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayParkedRequest.ProtoReflect.Descriptor instead.
 func (*ReplayParkedRequest) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{11}
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplayParkedRequest) GetFollower() string {
@@ -752,7 +1440,7 @@ type ReplayParkedResponse struct {
 
 func (x *ReplayParkedResponse) Reset() {
 	*x = ReplayParkedResponse{}
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[12]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +1452,7 @@ func (x *ReplayParkedResponse) String() string {
 func (*ReplayParkedResponse) ProtoMessage() {}
 
 func (x *ReplayParkedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ledger_v1_operation_service_proto_msgTypes[12]
+	mi := &file_ledger_v1_operation_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +1465,7 @@ func (x *ReplayParkedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayParkedResponse.ProtoReflect.Descriptor instead.
 func (*ReplayParkedResponse) Descriptor() ([]byte, []int) {
-	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{12}
+	return file_ledger_v1_operation_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReplayParkedResponse) GetCleared() bool {
@@ -831,7 +1519,61 @@ const file_ledger_v1_operation_service_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\rR\aattempt\x12\x1b\n" +
 	"\trefund_id\x18\x05 \x01(\tR\brefundId\x120\n" +
 	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x10\n" +
-	"\x03why\x18\a \x01(\tR\x03why\"V\n" +
+	"\x03why\x18\a \x01(\tR\x03why\"\xcd\x02\n" +
+	"\x15ResolveInDoubtRequest\x12\x1f\n" +
+	"\vmerchant_id\x18\x01 \x01(\tR\n" +
+	"merchantId\x12'\n" +
+	"\x0fsubscription_id\x18\x02 \x01(\tR\x0esubscriptionId\x12\x1d\n" +
+	"\n" +
+	"pay_number\x18\x03 \x01(\rR\tpayNumber\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\rR\aattempt\x12\x1b\n" +
+	"\trefund_id\x18\x05 \x01(\tR\brefundId\x125\n" +
+	"\n" +
+	"resolution\x18\x06 \x01(\x0e2\x15.ledger.v1.ResolutionR\n" +
+	"resolution\x12\x1c\n" +
+	"\treference\x18\a \x01(\tR\treference\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12'\n" +
+	"\x0foverride_reason\x18\t \x01(\tR\x0eoverrideReason\"J\n" +
+	"\x16ResolveInDoubtResponse\x120\n" +
+	"\x06answer\x18\x01 \x01(\v2\x18.ledger.v1.GatewayAnswerR\x06answer\"q\n" +
+	"\rGatewayAnswer\x12\x18\n" +
+	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x1c\n" +
+	"\treference\x18\x02 \x01(\tR\treference\x12\x16\n" +
+	"\x06amount\x18\x03 \x01(\tR\x06amount\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\"\xea\x01\n" +
+	"\x13ListWebhooksRequest\x12-\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x17.ledger.v1.WebhookStateR\x05state\x12\x1f\n" +
+	"\vmerchant_id\x18\x02 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x03 \x01(\tR\fconnectionId\x12\x1b\n" +
+	"\twith_body\x18\x04 \x01(\bR\bwithBody\x12\x1b\n" +
+	"\tpage_size\x18\x05 \x01(\x05R\bpageSize\x12$\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tB\x05\xb8\xbb\x18\x80\bR\tpageToken\"u\n" +
+	"\x14ListWebhooksResponse\x125\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x19.ledger.v1.InboundWebhookR\bwebhooks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8d\x03\n" +
+	"\x0eInboundWebhook\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\x03R\twebhookId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x02 \x01(\tR\tmessageId\x12\x1f\n" +
+	"\vmerchant_id\x18\x03 \x01(\tR\n" +
+	"merchantId\x12#\n" +
+	"\rconnection_id\x18\x04 \x01(\tR\fconnectionId\x12\x18\n" +
+	"\agateway\x18\x05 \x01(\tR\agateway\x12-\n" +
+	"\x05state\x18\x06 \x01(\x0e2\x17.ledger.v1.WebhookStateR\x05state\x12;\n" +
+	"\vreceived_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"receivedAt\x12\x14\n" +
+	"\x05tries\x18\b \x01(\rR\x05tries\x12\x10\n" +
+	"\x03why\x18\t \x01(\tR\x03why\x125\n" +
+	"\bretry_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aretryAt\x12\x12\n" +
+	"\x04body\x18\v \x01(\tR\x04body\"4\n" +
+	"\x13RetryWebhookRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\x03R\twebhookId\"\x16\n" +
+	"\x14RetryWebhookResponse\"V\n" +
 	"\x11ListParkedRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12$\n" +
 	"\n" +
@@ -851,11 +1593,24 @@ const file_ledger_v1_operation_service_proto_rawDesc = "" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\"H\n" +
 	"\x14ReplayParkedResponse\x12\x18\n" +
 	"\acleared\x18\x01 \x01(\bR\acleared\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xb2\x05\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason*\\\n" +
+	"\n" +
+	"Resolution\x12\x1a\n" +
+	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12RESOLUTION_CHARGED\x10\x01\x12\x1a\n" +
+	"\x16RESOLUTION_NOT_CHARGED\x10\x02*\x82\x01\n" +
+	"\fWebhookState\x12\x1d\n" +
+	"\x19WEBHOOK_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15WEBHOOK_STATE_WAITING\x10\x01\x12\x1b\n" +
+	"\x17WEBHOOK_STATE_SET_ASIDE\x10\x02\x12\x1b\n" +
+	"\x17WEBHOOK_STATE_UNMATCHED\x10\x032\xe2\b\n" +
 	"\x10OperationService\x12{\n" +
 	"\tGetStatus\x12\x1b.ledger.v1.GetStatusRequest\x1a\x1c.ledger.v1.GetStatusResponse\"3\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operations/status\x90\x02\x01\x12\x8c\x01\n" +
 	"\fAdvanceClock\x12\x1e.ledger.v1.AdvanceClockRequest\x1a\x1f.ledger.v1.AdvanceClockResponse\";\xfa\xbb\x18\x10operations.write\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/operations/clock:advance\x12\x82\x01\n" +
-	"\vListInDoubt\x12\x1d.ledger.v1.ListInDoubtRequest\x1a\x1e.ledger.v1.ListInDoubtResponse\"4\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/inDoubt\x90\x02\x01\x12~\n" +
+	"\vListInDoubt\x12\x1d.ledger.v1.ListInDoubtRequest\x1a\x1e.ledger.v1.ListInDoubtResponse\"4\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/operations/inDoubt\x90\x02\x01\x12\x94\x01\n" +
+	"\x0eResolveInDoubt\x12 .ledger.v1.ResolveInDoubtRequest\x1a!.ledger.v1.ResolveInDoubtResponse\"=\xfa\xbb\x18\x10operations.write\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/operations/inDoubt:resolve\x12\x86\x01\n" +
+	"\fListWebhooks\x12\x1e.ledger.v1.ListWebhooksRequest\x1a\x1f.ledger.v1.ListWebhooksResponse\"5\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/operations/webhooks\x90\x02\x01\x12\x8d\x01\n" +
+	"\fRetryWebhook\x12\x1e.ledger.v1.RetryWebhookRequest\x1a\x1f.ledger.v1.RetryWebhookResponse\"<\xfa\xbb\x18\x10operations.write\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/operations/webhooks:retry\x12~\n" +
 	"\n" +
 	"ListParked\x12\x1c.ledger.v1.ListParkedRequest\x1a\x1d.ledger.v1.ListParkedResponse\"3\xfa\xbb\x18\x0foperations.read\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/operations/parked\x90\x02\x01\x12\x8c\x01\n" +
 	"\fReplayParked\x12\x1e.ledger.v1.ReplayParkedRequest\x1a\x1f.ledger.v1.ReplayParkedResponse\";\xfa\xbb\x18\x10operations.write\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/operations/parked:replayB5Z3ledger.internal/ledger/api/proto/ledger/v1;ledgerv1b\x06proto3"
@@ -872,48 +1627,72 @@ func file_ledger_v1_operation_service_proto_rawDescGZIP() []byte {
 	return file_ledger_v1_operation_service_proto_rawDescData
 }
 
-var file_ledger_v1_operation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_ledger_v1_operation_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ledger_v1_operation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_ledger_v1_operation_service_proto_goTypes = []any{
-	(*GetStatusRequest)(nil),      // 0: ledger.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 1: ledger.v1.GetStatusResponse
-	(*Follower)(nil),              // 2: ledger.v1.Follower
-	(*AdvanceClockRequest)(nil),   // 3: ledger.v1.AdvanceClockRequest
-	(*AdvanceClockResponse)(nil),  // 4: ledger.v1.AdvanceClockResponse
-	(*ListInDoubtRequest)(nil),    // 5: ledger.v1.ListInDoubtRequest
-	(*ListInDoubtResponse)(nil),   // 6: ledger.v1.ListInDoubtResponse
-	(*InDoubt)(nil),               // 7: ledger.v1.InDoubt
-	(*ListParkedRequest)(nil),     // 8: ledger.v1.ListParkedRequest
-	(*ListParkedResponse)(nil),    // 9: ledger.v1.ListParkedResponse
-	(*Parked)(nil),                // 10: ledger.v1.Parked
-	(*ReplayParkedRequest)(nil),   // 11: ledger.v1.ReplayParkedRequest
-	(*ReplayParkedResponse)(nil),  // 12: ledger.v1.ReplayParkedResponse
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(Resolution)(0),                // 0: ledger.v1.Resolution
+	(WebhookState)(0),              // 1: ledger.v1.WebhookState
+	(*GetStatusRequest)(nil),       // 2: ledger.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 3: ledger.v1.GetStatusResponse
+	(*Follower)(nil),               // 4: ledger.v1.Follower
+	(*AdvanceClockRequest)(nil),    // 5: ledger.v1.AdvanceClockRequest
+	(*AdvanceClockResponse)(nil),   // 6: ledger.v1.AdvanceClockResponse
+	(*ListInDoubtRequest)(nil),     // 7: ledger.v1.ListInDoubtRequest
+	(*ListInDoubtResponse)(nil),    // 8: ledger.v1.ListInDoubtResponse
+	(*InDoubt)(nil),                // 9: ledger.v1.InDoubt
+	(*ResolveInDoubtRequest)(nil),  // 10: ledger.v1.ResolveInDoubtRequest
+	(*ResolveInDoubtResponse)(nil), // 11: ledger.v1.ResolveInDoubtResponse
+	(*GatewayAnswer)(nil),          // 12: ledger.v1.GatewayAnswer
+	(*ListWebhooksRequest)(nil),    // 13: ledger.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),   // 14: ledger.v1.ListWebhooksResponse
+	(*InboundWebhook)(nil),         // 15: ledger.v1.InboundWebhook
+	(*RetryWebhookRequest)(nil),    // 16: ledger.v1.RetryWebhookRequest
+	(*RetryWebhookResponse)(nil),   // 17: ledger.v1.RetryWebhookResponse
+	(*ListParkedRequest)(nil),      // 18: ledger.v1.ListParkedRequest
+	(*ListParkedResponse)(nil),     // 19: ledger.v1.ListParkedResponse
+	(*Parked)(nil),                 // 20: ledger.v1.Parked
+	(*ReplayParkedRequest)(nil),    // 21: ledger.v1.ReplayParkedRequest
+	(*ReplayParkedResponse)(nil),   // 22: ledger.v1.ReplayParkedResponse
+	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
 }
 var file_ledger_v1_operation_service_proto_depIdxs = []int32{
-	13, // 0: ledger.v1.GetStatusResponse.now:type_name -> google.protobuf.Timestamp
-	2,  // 1: ledger.v1.GetStatusResponse.followers:type_name -> ledger.v1.Follower
-	14, // 2: ledger.v1.AdvanceClockRequest.by:type_name -> google.protobuf.Duration
-	13, // 3: ledger.v1.AdvanceClockResponse.now:type_name -> google.protobuf.Timestamp
-	7,  // 4: ledger.v1.ListInDoubtResponse.in_doubt:type_name -> ledger.v1.InDoubt
-	13, // 5: ledger.v1.InDoubt.since:type_name -> google.protobuf.Timestamp
-	10, // 6: ledger.v1.ListParkedResponse.parked:type_name -> ledger.v1.Parked
-	13, // 7: ledger.v1.Parked.retry_at:type_name -> google.protobuf.Timestamp
-	0,  // 8: ledger.v1.OperationService.GetStatus:input_type -> ledger.v1.GetStatusRequest
-	3,  // 9: ledger.v1.OperationService.AdvanceClock:input_type -> ledger.v1.AdvanceClockRequest
-	5,  // 10: ledger.v1.OperationService.ListInDoubt:input_type -> ledger.v1.ListInDoubtRequest
-	8,  // 11: ledger.v1.OperationService.ListParked:input_type -> ledger.v1.ListParkedRequest
-	11, // 12: ledger.v1.OperationService.ReplayParked:input_type -> ledger.v1.ReplayParkedRequest
-	1,  // 13: ledger.v1.OperationService.GetStatus:output_type -> ledger.v1.GetStatusResponse
-	4,  // 14: ledger.v1.OperationService.AdvanceClock:output_type -> ledger.v1.AdvanceClockResponse
-	6,  // 15: ledger.v1.OperationService.ListInDoubt:output_type -> ledger.v1.ListInDoubtResponse
-	9,  // 16: ledger.v1.OperationService.ListParked:output_type -> ledger.v1.ListParkedResponse
-	12, // 17: ledger.v1.OperationService.ReplayParked:output_type -> ledger.v1.ReplayParkedResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	23, // 0: ledger.v1.GetStatusResponse.now:type_name -> google.protobuf.Timestamp
+	4,  // 1: ledger.v1.GetStatusResponse.followers:type_name -> ledger.v1.Follower
+	24, // 2: ledger.v1.AdvanceClockRequest.by:type_name -> google.protobuf.Duration
+	23, // 3: ledger.v1.AdvanceClockResponse.now:type_name -> google.protobuf.Timestamp
+	9,  // 4: ledger.v1.ListInDoubtResponse.in_doubt:type_name -> ledger.v1.InDoubt
+	23, // 5: ledger.v1.InDoubt.since:type_name -> google.protobuf.Timestamp
+	0,  // 6: ledger.v1.ResolveInDoubtRequest.resolution:type_name -> ledger.v1.Resolution
+	12, // 7: ledger.v1.ResolveInDoubtResponse.answer:type_name -> ledger.v1.GatewayAnswer
+	1,  // 8: ledger.v1.ListWebhooksRequest.state:type_name -> ledger.v1.WebhookState
+	15, // 9: ledger.v1.ListWebhooksResponse.webhooks:type_name -> ledger.v1.InboundWebhook
+	1,  // 10: ledger.v1.InboundWebhook.state:type_name -> ledger.v1.WebhookState
+	23, // 11: ledger.v1.InboundWebhook.received_at:type_name -> google.protobuf.Timestamp
+	23, // 12: ledger.v1.InboundWebhook.retry_at:type_name -> google.protobuf.Timestamp
+	20, // 13: ledger.v1.ListParkedResponse.parked:type_name -> ledger.v1.Parked
+	23, // 14: ledger.v1.Parked.retry_at:type_name -> google.protobuf.Timestamp
+	2,  // 15: ledger.v1.OperationService.GetStatus:input_type -> ledger.v1.GetStatusRequest
+	5,  // 16: ledger.v1.OperationService.AdvanceClock:input_type -> ledger.v1.AdvanceClockRequest
+	7,  // 17: ledger.v1.OperationService.ListInDoubt:input_type -> ledger.v1.ListInDoubtRequest
+	10, // 18: ledger.v1.OperationService.ResolveInDoubt:input_type -> ledger.v1.ResolveInDoubtRequest
+	13, // 19: ledger.v1.OperationService.ListWebhooks:input_type -> ledger.v1.ListWebhooksRequest
+	16, // 20: ledger.v1.OperationService.RetryWebhook:input_type -> ledger.v1.RetryWebhookRequest
+	18, // 21: ledger.v1.OperationService.ListParked:input_type -> ledger.v1.ListParkedRequest
+	21, // 22: ledger.v1.OperationService.ReplayParked:input_type -> ledger.v1.ReplayParkedRequest
+	3,  // 23: ledger.v1.OperationService.GetStatus:output_type -> ledger.v1.GetStatusResponse
+	6,  // 24: ledger.v1.OperationService.AdvanceClock:output_type -> ledger.v1.AdvanceClockResponse
+	8,  // 25: ledger.v1.OperationService.ListInDoubt:output_type -> ledger.v1.ListInDoubtResponse
+	11, // 26: ledger.v1.OperationService.ResolveInDoubt:output_type -> ledger.v1.ResolveInDoubtResponse
+	14, // 27: ledger.v1.OperationService.ListWebhooks:output_type -> ledger.v1.ListWebhooksResponse
+	17, // 28: ledger.v1.OperationService.RetryWebhook:output_type -> ledger.v1.RetryWebhookResponse
+	19, // 29: ledger.v1.OperationService.ListParked:output_type -> ledger.v1.ListParkedResponse
+	22, // 30: ledger.v1.OperationService.ReplayParked:output_type -> ledger.v1.ReplayParkedResponse
+	23, // [23:31] is the sub-list for method output_type
+	15, // [15:23] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_ledger_v1_operation_service_proto_init() }
@@ -927,13 +1706,14 @@ func file_ledger_v1_operation_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ledger_v1_operation_service_proto_rawDesc), len(file_ledger_v1_operation_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   13,
+			NumEnums:      2,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_ledger_v1_operation_service_proto_goTypes,
 		DependencyIndexes: file_ledger_v1_operation_service_proto_depIdxs,
+		EnumInfos:         file_ledger_v1_operation_service_proto_enumTypes,
 		MessageInfos:      file_ledger_v1_operation_service_proto_msgTypes,
 	}.Build()
 	File_ledger_v1_operation_service_proto = out.File

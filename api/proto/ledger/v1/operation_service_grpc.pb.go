@@ -19,11 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	OperationService_GetStatus_FullMethodName    = "/ledger.v1.OperationService/GetStatus"
-	OperationService_AdvanceClock_FullMethodName = "/ledger.v1.OperationService/AdvanceClock"
-	OperationService_ListInDoubt_FullMethodName  = "/ledger.v1.OperationService/ListInDoubt"
-	OperationService_ListParked_FullMethodName   = "/ledger.v1.OperationService/ListParked"
-	OperationService_ReplayParked_FullMethodName = "/ledger.v1.OperationService/ReplayParked"
+	OperationService_GetStatus_FullMethodName      = "/ledger.v1.OperationService/GetStatus"
+	OperationService_AdvanceClock_FullMethodName   = "/ledger.v1.OperationService/AdvanceClock"
+	OperationService_ListInDoubt_FullMethodName    = "/ledger.v1.OperationService/ListInDoubt"
+	OperationService_ResolveInDoubt_FullMethodName = "/ledger.v1.OperationService/ResolveInDoubt"
+	OperationService_ListWebhooks_FullMethodName   = "/ledger.v1.OperationService/ListWebhooks"
+	OperationService_RetryWebhook_FullMethodName   = "/ledger.v1.OperationService/RetryWebhook"
+	OperationService_ListParked_FullMethodName     = "/ledger.v1.OperationService/ListParked"
+	OperationService_ReplayParked_FullMethodName   = "/ledger.v1.OperationService/ReplayParked"
 )
 
 // OperationServiceClient is the client API for OperationService service.
@@ -38,6 +41,13 @@ type OperationServiceClient interface {
 	AdvanceClock(ctx context.Context, in *AdvanceClockRequest, opts ...grpc.CallOption) (*AdvanceClockResponse, error)
 	// ListInDoubt lists the attempts and refunds whose outcome nobody knows.
 	ListInDoubt(ctx context.Context, in *ListInDoubtRequest, opts ...grpc.CallOption) (*ListInDoubtResponse, error)
+	// ResolveInDoubt ends a doubt now. The gateway is asked again, and what it answers is what counts: nobody is believed
+	// that it charged, and that it did not only if it does not answer and he says how he knows.
+	ResolveInDoubt(ctx context.Context, in *ResolveInDoubtRequest, opts ...grpc.CallOption) (*ResolveInDoubtResponse, error)
+	// ListWebhooks lists what gateways have told and what is not dealt with.
+	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
+	// RetryWebhook has a webhook that is not dealt with tried again, as if it had just come.
+	RetryWebhook(ctx context.Context, in *RetryWebhookRequest, opts ...grpc.CallOption) (*RetryWebhookResponse, error)
 	// ListParked lists what followers have set aside.
 	ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error)
 	// ReplayParked tries a parked stream again now.
@@ -82,6 +92,36 @@ func (c *operationServiceClient) ListInDoubt(ctx context.Context, in *ListInDoub
 	return out, nil
 }
 
+func (c *operationServiceClient) ResolveInDoubt(ctx context.Context, in *ResolveInDoubtRequest, opts ...grpc.CallOption) (*ResolveInDoubtResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveInDoubtResponse)
+	err := c.cc.Invoke(ctx, OperationService_ResolveInDoubt_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operationServiceClient) ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWebhooksResponse)
+	err := c.cc.Invoke(ctx, OperationService_ListWebhooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operationServiceClient) RetryWebhook(ctx context.Context, in *RetryWebhookRequest, opts ...grpc.CallOption) (*RetryWebhookResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryWebhookResponse)
+	err := c.cc.Invoke(ctx, OperationService_RetryWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *operationServiceClient) ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListParkedResponse)
@@ -114,6 +154,13 @@ type OperationServiceServer interface {
 	AdvanceClock(context.Context, *AdvanceClockRequest) (*AdvanceClockResponse, error)
 	// ListInDoubt lists the attempts and refunds whose outcome nobody knows.
 	ListInDoubt(context.Context, *ListInDoubtRequest) (*ListInDoubtResponse, error)
+	// ResolveInDoubt ends a doubt now. The gateway is asked again, and what it answers is what counts: nobody is believed
+	// that it charged, and that it did not only if it does not answer and he says how he knows.
+	ResolveInDoubt(context.Context, *ResolveInDoubtRequest) (*ResolveInDoubtResponse, error)
+	// ListWebhooks lists what gateways have told and what is not dealt with.
+	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
+	// RetryWebhook has a webhook that is not dealt with tried again, as if it had just come.
+	RetryWebhook(context.Context, *RetryWebhookRequest) (*RetryWebhookResponse, error)
 	// ListParked lists what followers have set aside.
 	ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error)
 	// ReplayParked tries a parked stream again now.
@@ -136,6 +183,15 @@ func (UnimplementedOperationServiceServer) AdvanceClock(context.Context, *Advanc
 }
 func (UnimplementedOperationServiceServer) ListInDoubt(context.Context, *ListInDoubtRequest) (*ListInDoubtResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInDoubt not implemented")
+}
+func (UnimplementedOperationServiceServer) ResolveInDoubt(context.Context, *ResolveInDoubtRequest) (*ResolveInDoubtResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResolveInDoubt not implemented")
+}
+func (UnimplementedOperationServiceServer) ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWebhooks not implemented")
+}
+func (UnimplementedOperationServiceServer) RetryWebhook(context.Context, *RetryWebhookRequest) (*RetryWebhookResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryWebhook not implemented")
 }
 func (UnimplementedOperationServiceServer) ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListParked not implemented")
@@ -218,6 +274,60 @@ func _OperationService_ListInDoubt_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperationService_ResolveInDoubt_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveInDoubtRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperationServiceServer).ResolveInDoubt(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperationService_ResolveInDoubt_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperationServiceServer).ResolveInDoubt(ctx, req.(*ResolveInDoubtRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperationService_ListWebhooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWebhooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperationServiceServer).ListWebhooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperationService_ListWebhooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperationServiceServer).ListWebhooks(ctx, req.(*ListWebhooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperationService_RetryWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperationServiceServer).RetryWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperationService_RetryWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperationServiceServer).RetryWebhook(ctx, req.(*RetryWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OperationService_ListParked_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListParkedRequest)
 	if err := dec(in); err != nil {
@@ -272,6 +382,18 @@ var OperationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListInDoubt",
 			Handler:    _OperationService_ListInDoubt_Handler,
+		},
+		{
+			MethodName: "ResolveInDoubt",
+			Handler:    _OperationService_ResolveInDoubt_Handler,
+		},
+		{
+			MethodName: "ListWebhooks",
+			Handler:    _OperationService_ListWebhooks_Handler,
+		},
+		{
+			MethodName: "RetryWebhook",
+			Handler:    _OperationService_RetryWebhook_Handler,
 		},
 		{
 			MethodName: "ListParked",

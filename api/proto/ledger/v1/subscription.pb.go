@@ -2599,7 +2599,7 @@ type PaymentNotCharged struct {
 	PayNumber uint32                 `protobuf:"varint,1,opt,name=pay_number,json=payNumber,proto3" json:"pay_number,omitempty"`
 	Attempt   uint32                 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// "absent" (the gateway does not know the key), "expired", "declined" (after nobody waited for it any more),
-	// "agreement_lost".
+	// "agreement_lost", "operator" (the gateway does not answer, and the actor vouches for it).
 	Proof string `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
 	// When the open payment is charged next; absent if the ledger does not charge it by itself.
 	NextAttemptAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=next_attempt_at,json=nextAttemptAt,proto3" json:"next_attempt_at,omitempty"`
