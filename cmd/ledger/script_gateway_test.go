@@ -81,7 +81,7 @@ func (w *world) buyerBack(ts *testscript.TestScript, id string) {
 }
 
 // gateway does what the gateway does without being asked: it takes a payment by a schedule of its own, returns one at
-// its desk, or is away for a while.
+// its desk, has one disputed, sells something for another shop, loses webhooks, or is away for a while.
 func (w *world) gateway(ts *testscript.TestScript, args []string) {
 	account := w.running(ts).sandbox + "/v1/accounts/" + sandboxAccount
 	method, path, body := http.MethodPost, "/faults", `{"operation": "any", "step": "unavailable", "times": 1000000}`
@@ -96,8 +96,18 @@ func (w *world) gateway(ts *testscript.TestScript, args []string) {
 	case what == "returns" && len(args) == 3:
 		path, body = "/charges/"+w.lastCharge(ts, args[1])+"/refunds",
 			fmt.Sprintf(`{"amount": {"currency_code": "USD", "minor_units": %s}, "reason": "asked by telephone"}`, args[2])
+	case what == "disputes" && len(args) == 3:
+		path, body = "/charges/"+w.lastCharge(ts, args[1])+"/disputes", fmt.Sprintf(`{"stage": %q}`, args[2])
+	case what == "bills" && len(args) == 3:
+		path, body = "/payments", fmt.Sprintf(`{"amount": {"currency_code": "USD", "minor_units": %s},
+			"metadata": {"merchant": %q, "subscription": %q}}`, args[2], firstMerchant, args[1])
+	case what == "sells" && len(args) == 2:
+		path, body = "/charges", fmt.Sprintf(`{"key": "order-1", "amount": {"currency_code": "USD", "minor_units": %s},
+			"token": "tok_webhook_twice"}`, args[1])
+	case what == "loses" && len(args) == 2:
+		body = fmt.Sprintf(`{"operation": "webhook", "step": "lost", "times": %s}`, args[1])
 	default:
-		ts.Fatalf("usage: gateway away | gateway back | gateway charges SUB MINOR | gateway returns SUB MINOR")
+		ts.Fatalf("usage: gateway away|back | gateway charges|returns|bills SUB MINOR | gateway disputes SUB STAGE | gateway sells MINOR | gateway loses TIMES")
 	}
 	req, err := http.NewRequest(method, account+path, strings.NewReader(body))
 	ts.Check(err)

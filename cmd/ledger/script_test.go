@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 //	buyer back SUB        he opens the page that the gateway sent him to then; print where that sends him, or what it says
 //	buyer revoke SUB      the buyer ends the agreement at the gateway
 //	gateway charges|returns SUB MINOR   what the gateway does by itself, in minor units of USD
+//	gateway bills SUB MINOR     the same on an agreement that only the gateway knows
+//	gateway disputes SUB STAGE  the buyer's bank disputes the last payment
+//	gateway sells MINOR   it charges a buyer of another shop of the merchant's
+//	gateway loses TIMES   it sends so many of the next webhooks to nobody
 //	gateway away|back     it answers nobody for a while
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
