@@ -174,6 +174,7 @@ func TestRestAndGRPCGiveTheSameAnswers(t *testing.T) {
 			&ledgerv1.GetConnectionRequest{MerchantId: "acme", ConnectionId: "main"}, &ledgerv1.Connection{}},
 		{"OperationService/GetStatus", "/v1/operations/status", &ledgerv1.GetStatusRequest{}, &ledgerv1.GetStatusResponse{}},
 		{"OperationService/ListInDoubt", "/v1/operations/inDoubt?pageSize=3", &ledgerv1.ListInDoubtRequest{PageSize: 3}, &ledgerv1.ListInDoubtResponse{}},
+		{"OperationService/ListWebhooks", "/v1/operations/webhooks?page_token=x&state=WEBHOOK_STATE_UNMATCHED", &ledgerv1.ListWebhooksRequest{PageToken: "x", State: ledgerv1.WebhookState_WEBHOOK_STATE_UNMATCHED}, &ledgerv1.ListWebhooksResponse{}},
 		{"OperationService/ListParked", "/v1/operations/parked?page_token=x", &ledgerv1.ListParkedRequest{PageToken: "x"}, &ledgerv1.ListParkedResponse{}},
 		{"OrderService/ListOrders", "/v1/merchants/acme/orders?types=ORDER_TYPE_SALE&types=ORDER_TYPE_REBILL&min_position=" + w.head().String(),
 			&ledgerv1.ListOrdersRequest{MerchantId: "acme", MinPosition: w.head().String()}, &ledgerv1.ListOrdersResponse{}},
