@@ -196,7 +196,8 @@ func TestAListThatBreaksOff(t *testing.T) {
 func TestOneSlowGatewayDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, options{})
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
 	var mu sync.Mutex
 	hanging, others := 0, make(chan string, 200)
 	l := lists{list: func(ctx context.Context, conn gateway.Connection, _, _ time.Time) iter.Seq2[gateway.Message, error] {
@@ -223,7 +224,11 @@ func TestOneSlowGatewayDelaysNoOther(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	for range 100 {
-		<-others
+		select {
+		case <-others:
+		case <-ctx.Done():
+			t.Fatal("others wait for the slow gateway")
+		}
 	}
 	mu.Lock()
 	if hanging != 1 {

@@ -22,9 +22,13 @@ var disputeStages = map[string]ledgerv1.DisputeStage{
 	"retrieval_request": ledgerv1.DisputeStage_DISPUTE_STAGE_INQUIRY,
 }
 
+// listedLate is how long after its day a booking is still looked for. No page says how late one may be listed, and within
+// longestRange it costs no request more.
+const listedLate = 14 * 24 * time.Hour
+
 // List implements gateway.Lister: it tells of the chargebacks and retrieval requests, which payabl. sends no notifications
-// of. Lists are asked for by days, in a zone that no page names, so what was booked up to two days before `from` may be
-// told, too; it has the same id every time.
+// of. What was booked before `from` may be told, too: lists are asked for by days, in a zone that no page names, and a
+// booking may be listed late. It has the same id every time.
 func (g *Gateway) List(ctx context.Context, conn gateway.Connection, from, to time.Time) iter.Seq2[gateway.Message, error] {
 	return func(yield func(gateway.Message, error) bool) {
 		all, err := g.disputes(ctx, conn, from, to)
@@ -44,7 +48,7 @@ func (g *Gateway) List(ctx context.Context, conn gateway.Connection, from, to ti
 func (g *Gateway) disputes(ctx context.Context, conn gateway.Connection, from, to time.Time) (all []gateway.Message, err error) {
 	seen := map[string]bool{} // ranges share their first and last days
 	for _, list := range []string{"retrieval_request", "chb"} {
-		for start, end := range backwards(from, to) {
+		for start, end := range backwards(from.Add(-listedLate), to) {
 			entries, err := g.diagnose(ctx, conn, params{"type": list, "start_date": start, "end_date": end})
 			if err != nil {
 				return nil, fmt.Errorf("disputes from %s to %s: %w", start, end, err)

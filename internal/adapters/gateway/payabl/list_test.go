@@ -74,8 +74,8 @@ func TestListOfDisputes(t *testing.T) {
 	if !strings.HasPrefix(ids[0], "retrieval_request.") {
 		t.Errorf("%s is told first, want the inquiry, which is the oldest", ids[0])
 	}
-	// A window that overlaps tells the same under the same ids.
-	again, _ := w.disputed(t, booked.Add(24*time.Hour), w.clock.Now())
+	// A window that overlaps, or comes after a booking that is listed late, tells the same under the same ids.
+	again, _ := w.disputed(t, booked.Add(10*24*time.Hour), w.clock.Now().Add(10*24*time.Hour))
 	if d := cmp.Diff(of[4000], again[4000], protocmp.Transform()); d != "" || len(again) != 4 {
 		t.Errorf("listed again: %d (-first +again):\n%s", len(again), d)
 	}
