@@ -57,6 +57,9 @@ func TestListTellsWhatWebhooksTell(t *testing.T) {
 	if got := w.listed(t, start, start.Add(time.Hour)); len(got) >= len(list) || !got[len(got)-1].At.Equal(start) {
 		t.Errorf("of the first hour %d are listed, want those without the refund", len(got))
 	}
+	if got := w.listed(t, start, start.Add(time.Millisecond)); len(got) == 0 {
+		t.Error("of a part of the first second nothing is listed, want what happened in that second")
+	}
 	w.clock.Set(start.Add(31 * 24 * time.Hour))
 	if got := w.listed(t, start, w.clock.Now()); len(got) != 0 {
 		t.Errorf("after 31 days %d are listed, want none", len(got))
@@ -85,8 +88,16 @@ func TestListOfMany(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("listed (-want +got):\n%s", d)
 	}
-	if asked := len(w.server.Requests()) - before; asked > 2*n/100+20 {
-		t.Errorf("%d requests for %d events", asked, n)
+	asked := w.server.Requests()[before:]
+	if len(asked) > 2*n/100+20 {
+		t.Errorf("%d requests for %d events", len(asked), n)
+	}
+	pages := map[string]int{}
+	for _, r := range asked {
+		span := r.Form.Get("created[gte]") + " to " + r.Form.Get("created[lt]")
+		if pages[span]++; pages[span] > 20 {
+			t.Fatalf("more than 20 pages from %s, want it halved", span)
+		}
 	}
 }
 
