@@ -80,7 +80,7 @@ func (r Resolution) find(s subscription.State) (subscription.Lookup, bool) {
 	return subscription.Lookup{}, false
 }
 
-// evidence asks what became of a call, and causes nothing: a FindCharge might go on with the payment.
+// evidence asks what became of a call, and takes no money: a FindCharge might go on with the payment.
 func evidence(ctx context.Context, gw gateway.Gateway, conn gateway.Connection, s subscription.State, l subscription.Lookup) (e Evidence) {
 	if l.Attempt != nil {
 		e.Result, e.Found, e.Err = gw.Lookup(ctx, conn, l.Key, asked(l))
