@@ -12,6 +12,7 @@ import (
 	"ledger.internal/ledger/internal/adapters/bus"
 	"ledger.internal/ledger/internal/adapters/buyer"
 	"ledger.internal/ledger/internal/adapters/connect"
+	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/ipn"
 	"ledger.internal/ledger/internal/adapters/process"
 	"ledger.internal/ledger/internal/adapters/rpc"
@@ -180,14 +181,16 @@ func (s *service) saveFetched(ctx context.Context, conn gateway.Connection, m ga
 	return s.rpc.SaveFetched(ctx, conn, m)
 }
 
-// listedConnections are all that there are.
-func (s *service) listedConnections(ctx context.Context) ([]process.Ref, error) {
-	all, err := projection.AllListedConnections(ctx, s.work)
-	var refs []process.Ref
-	for _, c := range all {
-		refs = append(refs, process.Ref{Merchant: c.Merchant, Connection: c.Connection, Since: c.CreatedAt})
+// listedConnections are those whose gateways are asked what has happened: all that were ever proved, for what was charged
+// through one can be disputed whatever has become of it.
+func (s *service) listedConnections(ctx context.Context) (all []process.Ref, err error) {
+	found, err := projection.FindConnections(ctx, s.work, "", "")
+	for _, c := range found {
+		if c.State != "pending" && c.State != "refused" {
+			all = append(all, process.Ref{Merchant: c.Merchant, Connection: c.ID, Since: c.CreatedAt})
+		}
 	}
-	return refs, err
+	return all, err
 }
 
 // deliveryBody renders a notification as it was, or will be, sent, with the secret key left out.

@@ -310,7 +310,7 @@ func (s *service) openFollowers(ctx context.Context) error {
 			f.OnCommit(s.wake.Nudge)
 		case projection.Deliveries().Name:
 			f.OnCommit(s.sender.Notify)
-		case projection.ListedConnections().Name:
+		case projection.Connections().Name:
 			f.OnCommit(s.lists.Nudge)
 		}
 		s.followers = append(s.followers, f)

@@ -40,7 +40,7 @@ func applyConnection(tx Tx, _ time.Time, e event.Recorded) error {
 	}
 	switch k := e.GetKind().(type) {
 	case *ledgerv1.Event_ConnectionCreated:
-		return insertConnection(tx, merchant, id, k.ConnectionCreated)
+		return insertConnection(tx, merchant, id, e)
 	case *ledgerv1.Event_ConnectionActivated:
 		if k.ConnectionActivated.GetConsented() {
 			return set(`state = 'active', account = $3, update_by = NULL`, k.ConnectionActivated.GetAccount())
@@ -67,13 +67,15 @@ func ConnectionState(s ledgerv1.ConnectionState) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "CONNECTION_STATE_"))
 }
 
-func insertConnection(tx Tx, merchant, id string, c *ledgerv1.ConnectionCreated) error {
+func insertConnection(tx Tx, merchant, id string, e event.Recorded) error {
+	c := e.GetConnectionCreated()
 	state := ledgerv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	if c.GetUnproved() {
 		state = ledgerv1.ConnectionState_CONNECTION_STATE_PENDING
 	}
-	_, err := tx.Exec(`INSERT INTO connections (merchant_id, connection_id, gateway, account, state, update_by)
-		VALUES ($1, $2, $3, $4, $5, $6)`, merchant, id, c.GetGateway(), c.GetAccount(), ConnectionState(state), micros(c.GetUpdateBy()))
+	_, err := tx.Exec(`INSERT INTO connections (merchant_id, connection_id, gateway, account, state, update_by, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		merchant, id, c.GetGateway(), c.GetAccount(), ConnectionState(state), micros(c.GetUpdateBy()), micros(e.GetMetadata().GetRecordedAt()))
 	return err
 }
 
@@ -87,19 +89,31 @@ func connectionOf(stream string) (merchant, id string, err error) {
 	return merchant, id, nil
 }
 
-// ConnectionRef names a connection.
+// ConnectionRef is a connection as lists find it.
 type ConnectionRef struct {
-	Merchant string `json:"m"`
-	ID       string `json:"c"`
-	UpdateBy int64  `json:"u,omitempty"` // microseconds since 1970, where a list goes by that
+	Merchant, ID string
+	State        string
+	UpdateBy     int64 // microseconds since 1970; 0 for no such day
+	CreatedAt    time.Time
 }
 
 func scanConnection(row Row) (c ConnectionRef, err error) {
-	err = row.Scan(&c.Merchant, &c.ID, &c.UpdateBy)
+	var created int64
+	err = row.Scan(&c.Merchant, &c.ID, &c.State, &c.UpdateBy, &created)
+	c.CreatedAt = time.UnixMicro(created).UTC()
 	return c, err
 }
 
-const selectConnections = `SELECT merchant_id, connection_id, COALESCE(update_by, 0) FROM connections `
+const selectConnections = `SELECT merchant_id, connection_id, state, COALESCE(update_by, 0), created_at FROM connections `
+
+// connectionKey is the place of a connection in a list.
+type connectionKey struct {
+	UpdateBy int64  `json:"u,omitempty"`
+	Merchant string `json:"m"`
+	ID       string `json:"c"`
+}
+
+func (c ConnectionRef) key() connectionKey { return connectionKey{c.UpdateBy, c.Merchant, c.ID} }
 
 // FindConnections lists the connections of all merchants: those to an account of a gateway, or all if gateway is empty.
 func FindConnections(ctx context.Context, r Reader, gateway, account string) ([]ConnectionRef, error) {
@@ -120,14 +134,14 @@ type ConnectionFilter struct {
 
 // ListConnections reads a page of a merchant's connections, by their ids, and the next page's token.
 func ListConnections(ctx context.Context, r Reader, f ConnectionFilter, p Page) ([]ConnectionRef, string, error) {
-	return ReadPage(p, "connections", f, func(behind *ConnectionRef, limit int) ([]ConnectionRef, error) {
+	return ReadPage(p, "connections", f, func(behind *connectionKey, limit int) ([]ConnectionRef, error) {
 		w := f.where()
 		if behind != nil {
 			w.and("connection_id > %s", behind.ID)
 		}
 		rows, err := r.Query(ctx, selectConnections+w.String()+` ORDER BY connection_id LIMIT `+w.arg(int64(limit)), w.args...)
 		return collect(rows, err, scanConnection)
-	}, func(c ConnectionRef) ConnectionRef { return c })
+	}, ConnectionRef.key)
 }
 
 func (f ConnectionFilter) where() *where {
@@ -147,7 +161,7 @@ func (f ConnectionFilter) where() *where {
 // ListOverdueConnections reads a page of the connections of all merchants that need an update or have expired, by the
 // day until which they are charged through.
 func ListOverdueConnections(ctx context.Context, r Reader, p Page) ([]ConnectionRef, string, error) {
-	return ReadPage(p, "overdue connections", nil, func(behind *ConnectionRef, limit int) ([]ConnectionRef, error) {
+	return ReadPage(p, "overdue connections", nil, func(behind *connectionKey, limit int) ([]ConnectionRef, error) {
 		w := &where{}
 		w.and("update_by IS NOT NULL AND state IN ('needs_update', 'expired')")
 		if behind != nil {
@@ -155,7 +169,7 @@ func ListOverdueConnections(ctx context.Context, r Reader, p Page) ([]Connection
 		}
 		rows, err := r.Query(ctx, selectConnections+w.String()+` ORDER BY update_by, merchant_id, connection_id LIMIT `+w.arg(int64(limit)), w.args...)
 		return collect(rows, err, scanConnection)
-	}, func(c ConnectionRef) ConnectionRef { return c })
+	}, ConnectionRef.key)
 }
 
 // CountHeld counts the subscriptions that have a payment due through a connection, and nobody is trying to charge it.

@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS connections (
     account       text   NOT NULL, -- the gateway's own id of the account; '' as long as nobody knows it
     state         text   NOT NULL, -- pending, active, needs_update, expired, disconnected, refused
     update_by     bigint,          -- null for no such day
+    created_at    bigint NOT NULL,
     PRIMARY KEY (merchant_id, connection_id)
 );
 

@@ -7,5 +7,5 @@ func Views() []Projection {
 
 // Work are the projections that workers read; their rows live in the work store.
 func Work() []Projection {
-	return []Projection{Timers(), Deliveries(), Connections(), ListedConnections()}
+	return []Projection{Timers(), Deliveries(), Connections()}
 }
