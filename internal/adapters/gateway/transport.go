@@ -173,8 +173,12 @@ func Refused(r Reply, now time.Time) (res Result, ok bool) {
 
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
-	if s, err := strconv.ParseUint(v, 10, 31); err == nil {
+	s, err := strconv.ParseUint(v, 10, 31)
+	switch {
+	case err == nil:
 		return min(time.Duration(s)*time.Second, maxRetryAfter)
+	case errors.Is(err, strconv.ErrRange): // a number, if not one that can be counted with
+		return maxRetryAfter
 	}
 	if t, err := http.ParseTime(v); err == nil {
 		return min(max(t.Sub(now), 0), maxRetryAfter)
