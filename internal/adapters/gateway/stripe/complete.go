@@ -16,11 +16,11 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 	if n.Kind == gateway.NoticeDisconnected {
 		return g.confirmDisconnected(ctx, conn, n)
 	}
-	path := pathOf(n)
+	path, id := placeOf(n)
 	if path == "" {
 		return n, nil
 	}
-	body, err := g.get(ctx, conn, path, nil)
+	body, err := g.get(ctx, conn, path+url.PathEscape(id), nil)
 	if errors.Is(err, errMissing) {
 		return gateway.Notice{ID: n.ID}, nil
 	}
@@ -28,8 +28,8 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 		return gateway.Notice{}, fmt.Errorf("complete %s: %w", n.ID, err)
 	}
 	var o anything
-	if err := json.Unmarshal(body, &o); err != nil || o.ID == "" {
-		return gateway.Notice{}, fmt.Errorf("complete %s: the answer is unreadable", n.ID)
+	if err := json.Unmarshal(body, &o); err != nil || o.ID != id {
+		return gateway.Notice{}, fmt.Errorf("complete %s: the answer is not %s", n.ID, id)
 	}
 	if o.Metadata[metaSubscription] == "" || o.Metadata[metaMerchant] != conn.Merchant {
 		return gateway.Notice{ID: n.ID}, nil
@@ -62,8 +62,8 @@ func (g *Gateway) confirmDisconnected(ctx context.Context, conn gateway.Connecti
 	return n, nil
 }
 
-// pathOf is where the rest of a notice is to be had; empty if it is whole.
-func pathOf(n gateway.Notice) string {
+// placeOf is where the rest of a notice is to be had; empty if it is whole.
+func placeOf(n gateway.Notice) (path, id string) {
 	switch n.Kind {
 	case gateway.NoticeDispute:
 		return paidAt(n.Dispute.ChargeReference)
@@ -71,16 +71,16 @@ func pathOf(n gateway.Notice) string {
 		return paidAt(n.Refund.ChargeReference)
 	case gateway.NoticeAgreement:
 		customer, _ := splitReference(n.Method)
-		return "/v1/customers/" + url.PathEscape(customer)
+		return "/v1/customers/", customer
 	}
-	return ""
+	return "", ""
 }
 
 // paidAt is where a payment is read. A charge carries its intent's metadata.
 // https://docs.stripe.com/api/payment_intents/create#create_payment_intent-metadata
-func paidAt(reference string) string {
+func paidAt(reference string) (path, id string) {
 	if isCharge(reference) {
-		return "/v1/charges/" + url.PathEscape(reference)
+		return "/v1/charges/", reference
 	}
-	return "/v1/payment_intents/" + url.PathEscape(reference)
+	return "/v1/payment_intents/", reference
 }
