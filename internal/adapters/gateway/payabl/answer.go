@@ -1,6 +1,7 @@
 package payabl
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/url"
@@ -20,7 +21,8 @@ type answer struct {
 }
 
 // parseAnswer reads key=value pairs. An answer that broke off is still made of such pairs, and a number of it may have
-// lost its end: 2000 would be a decline called 20. So the status counts only if something follows it.
+// lost its end: 2000 would be a decline called 20. So the status counts only if something follows it, and so does where
+// the buyer is sent: in the published answers, both are followed by more.
 func parseAnswer(body []byte) (answer, error) {
 	v, err := parsePairs(body)
 	if err != nil {
@@ -40,7 +42,11 @@ func parseAnswer(body []byte) (answer, error) {
 	if amount, err := parseAmount(v.Get("amount"), v.Get("currency")); err == nil {
 		a.amount = amount
 	}
-	a.redirect = redirectOf(v)
+	last, err := url.ParseQuery(string(body[bytes.LastIndexByte(body, '&')+1:]))
+	if err != nil {
+		return answer{}, err
+	}
+	a.redirect = redirectOf(v, last)
 	return a, nil
 }
 
@@ -67,12 +73,15 @@ func parseCode(text string) (int, error) {
 	return n, nil
 }
 
-// redirectOf is where the buyer is sent: to PayPal and the like, or to his bank's 3-D Secure.
-func redirectOf(v url.Values) string {
+// redirectOf is where the buyer is sent: to PayPal and the like, or to his bank's 3-D Secure. The last pair may be half a one.
+func redirectOf(v, last url.Values) string {
 	const longest = 2048 // what a NextAction holds
 	for _, name := range []string{"redirect_url", "url_3ds"} {
 		to := v.Get(name)
 		u, err := url.Parse(to)
+		if last.Has(name) {
+			continue
+		}
 		if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && len(to) <= longest {
 			return to
 		}

@@ -61,10 +61,13 @@ func (g *Gateway) pay(ctx context.Context, conn gateway.Connection, action strin
 	return a, gateway.Result{}, true
 }
 
-// failed is the Result of a request that post returned err for.
+// failed is the Result of a request that post or diagnose returned err for.
 func failed(err error) gateway.Result {
 	var field *fieldError
+	var refusal *refusalError
 	switch {
+	case errors.As(err, &refusal):
+		return refusal.result
 	case errors.As(err, &field):
 		return field.result()
 	case errors.Is(err, errNoCredentials), errors.Is(err, errOtherHost), errors.Is(err, errOtherMode):

@@ -145,7 +145,11 @@ func (g *Gateway) sendAway(ctx context.Context, conn gateway.Connection, c gatew
 	if !a.about(order) {
 		return unknown("the answer is not about this payment")
 	}
-	switch codes[a.code].means {
+	means := codes[a.code].means
+	if means == pending && a.redirect == "" {
+		return unknown("the answer does not say where the buyer is to go")
+	}
+	switch means {
 	case pending, approved, activated: // even of an approval at once, nothing is charged yet
 		r := a.pendingResult()
 		r.ExpiresAt = note.until

@@ -57,6 +57,9 @@ func (g *Gateway) diagnose(ctx context.Context, conn gateway.Connection, p param
 	if err != nil {
 		return nil, err
 	}
+	if r, refused := gateway.Refused(reply, g.c.Clock.Now()); refused {
+		return nil, &refusalError{r}
+	}
 	if reply.Status != http.StatusOK {
 		return nil, fmt.Errorf("tx_diagnose: status %d", reply.Status)
 	}
@@ -65,6 +68,21 @@ func (g *Gateway) diagnose(ctx context.Context, conn gateway.Connection, p param
 		return nil, fmt.Errorf("tx_diagnose: %w", err)
 	}
 	return list, nil
+}
+
+// A refusalError is a question that payabl. did not look at, with what that says of whoever asked.
+type refusalError struct{ result gateway.Result }
+
+func (e *refusalError) Error() string { return e.result.Why }
+
+// refusal is the error of a question that was answered with a status other than 0.
+func refusal(status, message string) error {
+	if n, err := parseCode(status); err == nil {
+		if r, ok := turnedAway(n); ok && r.Class == gateway.NotSent {
+			return &refusalError{r}
+		}
+	}
+	return fmt.Errorf("refused with %.20q: %.200q", status, message)
 }
 
 // byOrder finds the transactions with an order id that came in at `from` or later, latest range first. It stops at the
@@ -176,13 +194,6 @@ func (z zone) read(text string) (time.Time, error) {
 	return z(t), nil
 }
 
-// refusedError is an answer in which payabl. says that it does not answer.
-type refusedError struct{ status, message string }
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("refused with %.20q: %.200q", e.status, e.message)
-}
-
 // parseDiagnosis reads an answer that came at now.
 func parseDiagnosis(body []byte, now time.Time) ([]transaction, error) {
 	if err := checkXML(body); err != nil {
@@ -196,7 +207,7 @@ func parseDiagnosis(body []byte, now time.Time) ([]transaction, error) {
 		return nil, errors.New("unreadable: it says nothing of itself")
 	}
 	if s := strings.TrimSpace(w.Process.Status); s != "0" {
-		return nil, &refusedError{s, w.Process.Error}
+		return nil, refusal(s, w.Process.Error)
 	}
 	var list []transaction
 	z := zoneOf(w.Process.Time, now)

@@ -536,6 +536,11 @@ func TestWrongSecret(t *testing.T) {
 	if r := w.charge(t, c, gateway.NotSent); !r.Config {
 		t.Errorf("got %+v, want that the connection be changed", r)
 	}
+	store := c
+	store.Amount = usd(0)
+	if r := w.charge(t, store, gateway.NotSent); !r.Config {
+		t.Errorf("storing: got %+v, want that the connection be changed", r)
+	}
 	r := w.gateway.Refund(t.Context(), w.conn, gateway.Refund{Key: "r", ChargeReference: "1", Amount: usd(1)})
 	if r.Class != gateway.NotSent || !r.Config {
 		t.Errorf("refund: got %+v, want that the connection be changed", r)

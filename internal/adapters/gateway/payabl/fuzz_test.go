@@ -106,6 +106,8 @@ func FuzzAnswer(f *testing.F) {
 		for n := range min(len(body), 300) {
 			if b, err := parseAnswer(body[:n]); err == nil && b.code != a.code {
 				t.Fatalf("%q is read as %d, and its beginning %q as %d", body, a.code, body[:n], b.code)
+			} else if err == nil && b.redirect != "" && b.redirect != a.redirect {
+				t.Fatalf("%q sends the buyer to %q, and its beginning %q to %q", body, a.redirect, body[:n], b.redirect)
 			}
 		}
 	})

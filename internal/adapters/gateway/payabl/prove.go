@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
@@ -15,7 +14,7 @@ import (
 func (g *Gateway) Prove(ctx context.Context, conn gateway.Connection) (gateway.Account, error) {
 	day := g.c.Clock.Now().UTC().Format(dayLayout)
 	_, err := g.diagnose(ctx, conn, params{"type": "chb", "start_date": day, "end_date": day})
-	if message := refusal(err); message != "" {
+	if message := helpAgainst(err); message != "" {
 		reason := gateway.CredentialsRefused
 		if errors.Is(err, errOtherMode) {
 			reason = gateway.ModeMismatch
@@ -28,10 +27,10 @@ func (g *Gateway) Prove(ctx context.Context, conn gateway.Connection) (gateway.A
 	return gateway.Account{ID: conn.Account, Live: conn.Live}, nil
 }
 
-// refusal is what helps a merchant whose credentials err refuses; empty if it does not say that they are at fault.
-func refusal(err error) string {
+// helpAgainst is what helps a merchant whose credentials err refuses; empty if it does not say that they are at fault.
+func helpAgainst(err error) string {
 	var field *fieldError
-	var refused *refusedError
+	var refused *refusalError
 	switch {
 	case errors.Is(err, errNoCredentials):
 		return "The merchant id or the secret is missing. Copy both from what payabl. gave you for your account."
@@ -42,15 +41,8 @@ func refusal(err error) string {
 	case errors.Is(err, errOtherMode):
 		return "The connection's URL is one for tests and the connection is for real payments, or the other way round. " +
 			"Make a connection of the other kind, or leave the URL away."
-	case errors.As(err, &refused) && refused.ofTheAccount():
+	case errors.As(err, &refused) && refused.result.Config: // a wrong signature, an unknown merchant, no permission
 		return "payabl. does not accept this merchant id with this secret. Copy both again, and see whether they are of your live account or of its sandbox."
 	}
 	return ""
-}
-
-// ofTheAccount reports whether it is the account that is refused: a wrong signature, an unknown merchant, no permission.
-// https://docs.payabl.com/docs/error-codes
-func (e *refusedError) ofTheAccount() bool {
-	n, err := strconv.Atoi(e.status)
-	return err == nil && codes[n].means == config
 }

@@ -24,8 +24,8 @@ func (g *Gateway) Refund(ctx context.Context, conn gateway.Connection, r gateway
 	if !ok {
 		return res
 	}
-	if a.transaction == "" && a.code >= 0 {
-		return unknown("the answer names no transaction")
+	if a.transaction != r.ChargeReference && (a.transaction != "" || a.code >= 0) {
+		return unknown("the answer is about transaction %.50q, and not about this payment", a.transaction)
 	}
 	switch codes[a.code].means {
 	case approved:
