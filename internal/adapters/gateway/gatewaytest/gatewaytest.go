@@ -41,6 +41,12 @@ const (
 	RateLimited      Script = "429 at first"
 	Unauthorized     Script = "401 at first"
 	RefundRefused    Script = "refund refused"
+
+	WrongCurrency       Script = "wrong currency"         // EUR
+	PendingThenDeclined Script = "pending, then declined" // by Settle
+	DuplicateUnnamed    Script = "duplicate of itself, unnamed"
+	DuplicateOfNothing  Script = "duplicate of nothing"
+	InFlight            Script = "one like it is running, at first"
 )
 
 // RefundOf is the script of a payment that succeeds and whose refunds go as s says.
@@ -67,6 +73,22 @@ type World struct {
 	Webhook func(t testing.TB) (http.Header, []byte)
 	// Unsigned takes the signature off a webhook; nil if dropping the headers does.
 	Unsigned func(header http.Header, body []byte) (http.Header, []byte)
+	// Stored is a stored method whose charges go as the script says; nil if there can be none.
+	Stored func(testing.TB, Script) *ledgerv1.PaymentMethod
+	// Counts picks the requests that an operation is about, from those that prepare it or ask; all if nil.
+	Counts func(*http.Request) bool
+	// StoresByAsking says that a method is stored before it is charged, so that storing it only asks for it.
+	StoresByAsking bool
+	// Finishes says that a buyer's approval takes no money by itself: FindCharge does.
+	Finishes bool
+	// Settle decides what is pending: a charge, or a refund of it.
+	Settle func(t testing.TB, charge, refund string, ok bool)
+	// Advance moves the clock.
+	Advance func(testing.TB, time.Duration)
+	// Resend is a webhook as the gateway sends it again, now; nil if it does not.
+	Resend func(http.Header, []byte) (http.Header, []byte)
+	// Incomplete is a notice that Complete has to ask about; nil if there are none.
+	Incomplete func(t testing.TB, key string) gateway.Notice
 	// ByItself makes the gateway act by itself; nil if it cannot be made to.
 	ByItself *ByItself
 }
@@ -102,6 +124,10 @@ func Run(t *testing.T, world func(t *testing.T) World) {
 			test.run(t, world(t))
 		})
 	}
+	t.Run("matrix", func(t *testing.T) {
+		t.Parallel()
+		testMatrix(t, world)
+	})
 }
 
 func usd(minorUnits int64) *ledgerv1.Money {

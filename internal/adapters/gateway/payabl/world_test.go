@@ -1,6 +1,7 @@
 package payabl
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -40,6 +41,12 @@ var behaviours = map[gatewaytest.Script]payabltest.Behaviour{
 	gatewaytest.Duplicate:        {Says: -2407},
 	gatewaytest.RateLimited:      {Status: -2400, Lost: true, Once: true},
 	gatewaytest.Unauthorized:     {Status: -999, Lost: true, Once: true},
+
+	gatewaytest.WrongCurrency:       {Euros: true},
+	gatewaytest.PendingThenDeclined: {Status: 2000},
+	gatewaytest.DuplicateUnnamed:    {Says: -2407},
+	gatewaytest.DuplicateOfNothing:  {Status: -2407, Lost: true},
+	gatewaytest.InFlight:            {Status: -2407, Lost: true, Once: true},
 }
 
 func behaviour(s gatewaytest.Script) (payabltest.Behaviour, bool) {
@@ -112,9 +119,25 @@ func (w *world) conformance() gatewaytest.World {
 			}
 			return moved
 		},
-		Decide: w.decide,
-		Webhook: func(testing.TB) (http.Header, []byte) {
-			return http.Header{}, <-w.got
+		Decide:  w.decide,
+		Webhook: func(t testing.TB) (http.Header, []byte) { return http.Header{}, w.notification(t) },
+		Stored: func(_ testing.TB, s gatewaytest.Script) *ledgerv1.PaymentMethod {
+			b, _ := behaviour(s)
+			return &ledgerv1.PaymentMethod{Reference: w.server.Method(b, false), Brand: "visa"}
+		},
+		Counts:         func(r *http.Request) bool { return !strings.HasSuffix(r.URL.Path, "/tx_diagnose") },
+		StoresByAsking: true,
+		Finishes:       true,
+		Settle:         w.settle,
+		Advance:        func(_ testing.TB, d time.Duration) { w.wait(d) },
+		Incomplete: func(t testing.TB, key string) gateway.Notice {
+			c := gateway.Charge{Key: key, Amount: usd(4700), ReturnURL: "https://shop.example/back", Merchant: "m1", Subscription: "sub-" + key}
+			w.decide(t, w.gateway.Charge(t.Context(), w.conn, c).NextAction.GetRedirectUrl(), true)
+			n, err := w.gateway.Verify(w.conn, nil, w.notification(t), w.clock.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
 		},
 		Unsigned: func(h http.Header, body []byte) (http.Header, []byte) {
 			v, _ := parsePairs(body)
@@ -122,6 +145,32 @@ func (w *world) conformance() gatewaytest.World {
 			return h, []byte(v.Encode())
 		},
 	}
+}
+
+// notification is the next that comes.
+func (w *world) notification(t testing.TB) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	select {
+	case body := <-w.got:
+		return body
+	case <-ctx.Done():
+		t.Fatal("no notification came")
+		return nil
+	}
+}
+
+// settle decides what is pending.
+func (w *world) settle(_ testing.TB, charge, refund string, ok bool) {
+	kind, code := "order", 0
+	if refund != "" {
+		kind = "refund"
+	}
+	if !ok {
+		code = -5002
+	}
+	w.server.Decide(charge, kind, code)
 }
 
 // charged is what truly moved under a key, by either of its order ids.

@@ -34,6 +34,10 @@ func problem(code int, name, text string) answer {
 	return answer{Status: code, Type: "application/json", Body: body}
 }
 
+func inProgress() answer {
+	return problem(http.StatusConflict, codeInProgress, "The first request with this key is still running.")
+}
+
 func unavailable() answer {
 	a := problem(http.StatusServiceUnavailable, "unavailable", "Out of order, try again.")
 	a.RetryAfter = 1
@@ -53,6 +57,8 @@ func (a answer) spoil(t telling, id string) answer {
 			panic(err) // strings
 		}
 		a = answer{Status: http.StatusConflict, Type: "application/json", Body: body}
+	case asUnnamed:
+		a = problem(http.StatusConflict, codeDuplicate, "This was sent before.")
 	case by503:
 		a = unavailable()
 	}
@@ -69,6 +75,8 @@ func turnAway(t telling) (a answer, ok bool) {
 		return a, true
 	case after401:
 		return problem(http.StatusUnauthorized, "unauthorized", "Unknown credentials."), true
+	case after409:
+		return inProgress(), true
 	}
 	return answer{}, false
 }

@@ -234,7 +234,7 @@ func takePayment(tx projection.Tx, account string, acc *accountBody, q chargeReq
 	}
 	a, err := answerWith(http.StatusOK, c.at(base))
 	if c.Status == hidden {
-		a = problem(http.StatusConflict, codeInProgress, "The first request with this key is still running.")
+		a = inProgress()
 	}
 	a = a.spoil(b.telling, c.ID)
 	row.Answer = &a

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,18 @@ func conformanceWorld(t *testing.T, noKeys bool) gatewaytest.World {
 			w.post(t, redirectURL+"?result="+result, nil, http.StatusSeeOther)
 		},
 		Webhook: w.webhook,
+		Stored: func(t testing.TB, s gatewaytest.Script) *ledgerv1.PaymentMethod {
+			token := tokens()[gatewaytest.OK] + "-" + strings.TrimPrefix(tokens()[s], "tok_")
+			r := w.gateway.Charge(t.Context(), w.conn, gateway.Charge{
+				Key: "stored-" + token, Amount: &ledgerv1.Money{CurrencyCode: "USD"}, Token: token,
+			})
+			return r.Method
+		},
+		Settle:  func(t testing.TB, _, _ string, _ bool) { w.advance(t, 5*time.Minute) }, // as its script says
+		Advance: w.advance,
+		Resend: func(_ http.Header, body []byte) (http.Header, []byte) {
+			return http.Header{"Sandbox-Signature": {sandbox.Sign(w.conn.WebhookSecret, w.clock.Now(), body)}}, body
+		},
 		ByItself: &gatewaytest.ByItself{
 			Pay: func(t testing.TB, subscription string, amount *ledgerv1.Money) string {
 				return w.made(t, "/payments", map[string]any{
@@ -94,6 +107,12 @@ func tokens() map[gatewaytest.Script]string {
 		gatewaytest.Duplicate:        "tok_duplicate",
 		gatewaytest.RateLimited:      "tok_rate_limited",
 		gatewaytest.Unauthorized:     "tok_unauthorized",
+
+		gatewaytest.WrongCurrency:       "tok_mismatch_currency",
+		gatewaytest.PendingThenDeclined: "tok_pending_fail",
+		gatewaytest.DuplicateUnnamed:    "tok_duplicate_unnamed",
+		gatewaytest.DuplicateOfNothing:  "tok_duplicate_of_nothing",
+		gatewaytest.InFlight:            "tok_in_progress",
 	}
 	for s, token := range t {
 		t[gatewaytest.RefundOf(s)] = "tok_refund_" + token[len("tok_"):]
@@ -189,7 +208,7 @@ func (w *world) restart(t *testing.T) {
 }
 
 // advance moves the clock, and waits until the sandbox has done what became due.
-func (w *world) advance(t *testing.T, d time.Duration) {
+func (w *world) advance(t testing.TB, d time.Duration) {
 	t.Helper()
 	w.clock.Set(w.clock.Now().Add(d))
 	if err := w.server.Idle(t.Context()); err != nil {

@@ -72,6 +72,8 @@
 //	html                charged, but the answer is a web page with status 200
 //	truncated           charged, but the answer breaks off
 //	duplicate           charged, but answered "duplicate" with the charge's id
+//	duplicate_unnamed, duplicate_of_nothing    the same without an id; the second is not charged
+//	in_progress         409 on the key's first call, as if another one ran, then ok
 //	rate_limited        429 on the key's first call, then ok
 //	unauthorized        401 on the key's first call, then ok
 //	pending_ok, pending_fail, pending_expire   pending; decided after 5 minutes, or at once on its redirect page

@@ -43,8 +43,10 @@ const (
 	byHTML              // 200 and a web page
 	byHalf              // the answer breaks off
 	asDuplicate         // "duplicate", naming the charge although it was the first
+	asUnnamed           // "duplicate", naming nothing
 	after429            // the first call with a key is turned away, the second goes on
 	after401            // the same with 401
+	after409            // the same with 409: a request with the key is running
 	by503               // nothing is looked at
 )
 
@@ -142,6 +144,12 @@ func commonStep(name string) (behaviour, bool) {
 		return behaviour{telling: byHalf}, true
 	case "duplicate":
 		return behaviour{telling: asDuplicate}, true
+	case "duplicate_unnamed":
+		return behaviour{telling: asUnnamed}, true
+	case "duplicate_of_nothing":
+		return behaviour{effect: nothing, telling: asUnnamed}, true
+	case "in_progress":
+		return behaviour{telling: after409}, true
 	case "rate_limited":
 		return behaviour{telling: after429}, true
 	case "unauthorized":

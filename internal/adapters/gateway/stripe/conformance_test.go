@@ -81,11 +81,45 @@ func TestConformance(t *testing.T) {
 				told++
 				return stripetest.Sign(w.clock.Now(), e.Body, webhookSecret), e.Body
 			},
+			Stored: func(t testing.TB, s gatewaytest.Script) *ledgerv1.PaymentMethod {
+				customer, method, err := w.server.Store(tokens()[s])
+				if err != nil {
+					t.Fatal(err)
+				}
+				return &ledgerv1.PaymentMethod{Reference: customer + "/" + method}
+			},
+			Counts: func(r *http.Request) bool { return r.URL.Path != "/v1/customers" },
+			Settle: func(t testing.TB, charge, refund string, ok bool) {
+				err := w.server.Settle(charge, ok)
+				if refund != "" {
+					err = w.server.DecideRefund(refund, ok)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			},
+			Advance: func(_ testing.TB, d time.Duration) { w.clock.Set(w.clock.Now().Add(d)) },
+			Resend: func(_ http.Header, body []byte) (http.Header, []byte) {
+				return stripetest.Sign(w.clock.Now(), body, webhookSecret), body
+			},
+			Incomplete: func(t testing.TB, key string) gateway.Notice {
+				paid := w.gateway.Charge(t.Context(), w.conn, first(key, "pm_card_visa"))
+				if _, err := w.server.RefundAtDesk(paid.Reference, 700); err != nil {
+					t.Fatal(err)
+				}
+				events := w.server.Events()
+				n, err := w.gateway.Read(w.conn, events[len(events)-1].Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			},
 		}
 	})
 }
 
-// tokens: Stripe says nothing like "duplicate"; a repeated key is answered with the first answer.
+// tokens: Stripe says nothing like "duplicate" of a key, but answers it again, or that it is in use; there is a decline of
+// what looks like another payment.
 func tokens() map[gatewaytest.Script]string {
 	spoiled := map[gatewaytest.Script]stripetest.Step{
 		gatewaytest.TimeoutCharged:   stripetest.TimeoutCharged,
@@ -101,12 +135,19 @@ func tokens() map[gatewaytest.Script]string {
 		gatewaytest.WrongAmount:      stripetest.WrongAmount,
 		gatewaytest.Pending:          stripetest.Processing,
 		gatewaytest.AgreementLost:    stripetest.Mandate,
+
+		gatewaytest.WrongCurrency:       stripetest.WrongCurrency,
+		gatewaytest.PendingThenDeclined: stripetest.Processing,
+		gatewaytest.Duplicate:           stripetest.Repeated,
+		gatewaytest.DuplicateUnnamed:    stripetest.InUseCharged,
+		gatewaytest.InFlight:            stripetest.InUse,
 	}
 	t := map[gatewaytest.Script]string{
 		gatewaytest.OK:                                  "pm_card_visa",
 		gatewaytest.SoftDecline:                         "pm_card_visa_chargeDeclinedInsufficientFunds",
 		gatewaytest.HardDecline:                         "pm_card_visa_chargeDeclinedLostCard",
 		gatewaytest.BuyerAction:                         "pm_card_chargeDeclinedExpiredCard",
+		gatewaytest.DuplicateOfNothing:                  "pm_x_decline_duplicate_transaction",
 		gatewaytest.StopOrder:                           "pm_x_decline_revocation_of_all_authorizations",
 		gatewaytest.RefundOf(gatewaytest.RefundRefused): "pm_x_refund_" + string(stripetest.Refused),
 	}

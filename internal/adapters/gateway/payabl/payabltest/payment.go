@@ -111,6 +111,9 @@ func (s *Server) authorize(form url.Values) outcome {
 	}
 	t.charge, t.behaviour = true, m.behaviour
 	t.amount += b.Extra
+	if b.Euros {
+		t.currency = "EUR"
+	}
 	o := outcome{of: t, code: b.Status, fault: b.Fault, amount: t.amount}
 	switch {
 	case repeated:
@@ -164,7 +167,9 @@ func (s *Server) refund(form url.Values) outcome {
 	}
 	left := t.taken()
 	for _, r := range t.refunds {
-		left -= r.Amount
+		if code := t.steps[r.step].code; code == 0 || code == 2000 {
+			left -= r.Amount
+		}
 	}
 	o := outcome{of: t, code: b.Status, fault: b.Fault, amount: amount}
 	if amount > left {
@@ -172,7 +177,7 @@ func (s *Server) refund(form url.Values) outcome {
 	}
 	s.step(t, "refund", o.code, amount)
 	if o.code == 0 || o.code == 2000 {
-		t.refunds = append(t.refunds, Refunded{form.Get("external_id"), amount, t.currency})
+		t.refunds = append(t.refunds, returned{Refunded{form.Get("external_id"), amount, t.currency}, len(t.steps) - 1})
 	}
 	if b.Says != 0 {
 		o.code = b.Says
@@ -241,6 +246,10 @@ func (s *Server) Decide(id, kind string, code int) {
 	t := s.find(id)
 	t.decide(kind, code)
 	s.tell(t, kind, code)
+	if kind == "order" && code == 0 && t.charge {
+		s.step(t, "capture", 0, t.amount)
+		s.tell(t, "capture", 0)
+	}
 }
 
 // Cancel is the buyer ending an agreement at PayPal. It comes as a transaction of its own, whose id is returned.
@@ -291,14 +300,14 @@ func (s *Server) Reversed(id string) bool {
 	return s.find(id).code("reversal") == 0
 }
 
-// Refunds are what went back under a name of the merchant's.
+// Refunds are what went back under a name of the merchant's, and is not pending.
 func (s *Server) Refunds(externalID string) (list []Refunded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.transactions {
 		for _, r := range t.refunds {
-			if r.ExternalID == externalID {
-				list = append(list, r)
+			if r.ExternalID == externalID && t.steps[r.step].code == 0 {
+				list = append(list, r.Refunded)
 			}
 		}
 	}

@@ -43,6 +43,7 @@ type Behaviour struct {
 	Lost    bool  // nothing happens; only the fault
 	Once    bool  // the first call alone; the next ones succeed
 	Extra   int64 // so many minor units too much
+	Euros   bool  // charged in euros, whatever was asked for
 	ThreeDS bool  // the buyer has to confirm at his bank
 	Refund  *Behaviour
 }
@@ -74,7 +75,7 @@ type transaction struct {
 	behaviour                 *Behaviour
 	used                      int
 	steps                     []step
-	refunds                   []Refunded
+	refunds                   []returned
 }
 
 type step struct {
@@ -90,6 +91,12 @@ type entry struct {
 	of     *transaction
 	amount int64
 	at     time.Time
+}
+
+// returned is a refund, and which step of its payment it is.
+type returned struct {
+	Refunded
+	step int
 }
 
 // Refunded is money that went back.

@@ -54,6 +54,10 @@ func invalid(param, code, message string) answer {
 	return problem(http.StatusBadRequest, apiError{Type: "invalid_request_error", Param: param, Code: code, Message: message})
 }
 
+func inUse() answer {
+	return problem(http.StatusConflict, apiError{Type: "idempotency_error", Code: "idempotency_key_in_use", Message: "There is currently another in-progress request using this key."})
+}
+
 func missing(what, id, param string) answer {
 	return problem(http.StatusNotFound, apiError{Type: "invalid_request_error", Code: "resource_missing", Param: param, Message: "No such " + what + ": '" + id + "'"})
 }
@@ -68,8 +72,6 @@ func (a answer) spoiled(s Step) answer {
 	switch s {
 	case ErrorCharged, ErrorUncharged:
 		a = problem(http.StatusInternalServerError, apiError{Type: "api_error", Message: "An unknown error occurred."})
-	case InUse:
-		a = problem(http.StatusConflict, apiError{Type: "idempotency_error", Code: "idempotency_key_in_use", Message: "There is currently another in-progress request using this key."})
 	}
 	a.step = s
 	return a
@@ -90,6 +92,8 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, a answer) {
 		body = body[:1]
 	case Huge:
 		body = append(slices.Clip(body), strings.Repeat(" ", 8<<20)...)
+	case InUseCharged:
+		a.status, body = http.StatusConflict, inUse().body
 	case Page: // of something that stands before Stripe
 		a.status, kind, body = http.StatusOK, "text/html", []byte("<!doctype html><title>Maintenance</title>")
 	}
@@ -98,7 +102,7 @@ func (s *Server) tell(w http.ResponseWriter, r *http.Request, a answer) {
 	if a.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(a.retryAfter))
 	}
-	if a.replayed {
+	if a.replayed || a.step == Repeated {
 		h.Set("Idempotent-Replayed", "true")
 	}
 	w.WriteHeader(a.status)

@@ -218,7 +218,7 @@ func (s *Server) once(r *request, h handler) answer {
 	}
 	a := h(r)
 	// What is not looked at, or not valid, is not remembered; nor how an answer was lost.
-	lost := a.step == TimeoutUncharged || a.step == ResetUncharged || a.step == InUse
+	lost := a.step == TimeoutUncharged || a.step == ResetUncharged
 	if stored := a.status == http.StatusOK || a.status == http.StatusPaymentRequired || a.status >= 500; stored && !lost {
 		kept := a
 		kept.step = ""

@@ -200,6 +200,20 @@ func (s *Server) Settle(id string, paid bool) error {
 	return nil
 }
 
+// Store keeps a payment method for a new customer.
+func (s *Server) Store(name string) (customer, id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := cardOf(name)
+	if !ok {
+		return "", "", fmt.Errorf("no payment method %s", name)
+	}
+	m := &method{id: s.id("pm"), customer: s.id("cus"), card: c}
+	s.customers[m.customer] = object{"id": m.customer, "object": "customer", "metadata": map[string]string{}}
+	s.methods[m.id] = m
+	return m.customer, m.id, nil
+}
+
 // Detach takes a stored payment method from its customer.
 func (s *Server) Detach(id string) error {
 	s.mu.Lock()

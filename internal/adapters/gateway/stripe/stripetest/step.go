@@ -16,13 +16,15 @@ const (
 	ErrorUncharged   Step = "500_uncharged"
 	Page             Step = "html" // a web page with status 200
 	Half             Step = "truncated"
-	Huge             Step = "huge"         // 8 MiB
-	Drip             Step = "drip"         // a byte, and nothing more until the caller gives up
-	RateLimited      Step = "rate_limited" // 429 on the key's first request
-	LockTimeout      Step = "lock_timeout" // 429 on the key's first request, because an object is locked
-	Unauthorized     Step = "unauthorized" // 401 on the key's first request
-	InUse            Step = "in_use"       // 409: a request with the key is running
-	WrongAmount      Step = "wrong_amount" // one unit more
+	Huge             Step = "huge"           // 8 MiB
+	Drip             Step = "drip"           // a byte, and nothing more until the caller gives up
+	RateLimited      Step = "rate_limited"   // 429 on the key's first request
+	LockTimeout      Step = "lock_timeout"   // 429 on the key's first request, because an object is locked
+	Unauthorized     Step = "unauthorized"   // 401 on the key's first request
+	InUse            Step = "in_use"         // 409 on the key's first request: another one with the key is running
+	InUseCharged     Step = "in_use_charged" // the same, and the other one has come to its end by now
+	Repeated         Step = "repeated"       // the request came twice on its way, and this is the second one's answer
+	WrongAmount      Step = "wrong_amount"   // one unit more
 	WrongCurrency    Step = "wrong_currency"
 	WrongID          Step = "wrong_id" // the answer is about another intent
 	Twice            Step = "twice"    // carried out twice under one key
@@ -42,12 +44,14 @@ func (s Step) turnedAway() (answer, bool) {
 		return problem(429, apiError{Type: "invalid_request_error", Code: "lock_timeout", Message: "This object cannot be accessed right now."}).after(1), true
 	case Unauthorized:
 		return problem(401, apiError{Type: "invalid_request_error", Message: "Invalid API Key provided."}), true
+	case InUse:
+		return inUse(), true
 	}
 	return answer{}, false
 }
 
 // uncharged reports whether nothing happens.
-func (s Step) uncharged() bool { return strings.HasSuffix(string(s), "_uncharged") || s == InUse }
+func (s Step) uncharged() bool { return strings.HasSuffix(string(s), "_uncharged") }
 
 // Decline is how an issuer refuses.
 type Decline struct {

@@ -1,0 +1,4 @@
+package sandbox
+
+// Sign is for tests that send a webhook again.
+var Sign = sign
