@@ -69,6 +69,8 @@ func onTheLine() []fault {
 		either("502 with a page", fault{tell: says(502, "text/html", "<html>Bad gateway</html>"), want: doubt}),
 		either("503 with Retry-After", fault{tell: saysLater(503, func() string { return "1" }), want: doubt}),
 		either("409", fault{tell: says(409, json, `{"error":{}}`), want: doubt}),
+		either("400 of another kind", fault{tell: says(400, json, `{"error":{"code":"bad_request","message":"Bad request"}}`), want: doubt}),
+		either("404 of another kind", fault{tell: says(404, json, `{"error":{"code":"not_found","message":"No such address"}}`), want: doubt}),
 		either("403 with a page", fault{tell: says(403, "text/html", "<html>Blocked</html>"), want: doubt}),
 		either("web page as 200", fault{tell: says(200, "text/html", "<!doctype html><title>Maintenance</title>"), want: doubt}),
 		either("empty 200", fault{tell: says(200, json, ""), want: doubt}),

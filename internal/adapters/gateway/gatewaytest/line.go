@@ -335,7 +335,7 @@ func packedSilently(x *exchange, a *reply) {
 // bomb is small on the line and huge once it is unpacked.
 func bomb(x *exchange, a *reply) {
 	x.give(a, func(a *reply) {
-		a.body = zipped(append(a.body, bytes.Repeat([]byte(" "), 32*gateway.MaxAnswer)...))
+		a.body = zipped(append(a.body, bytes.Repeat([]byte(" "), 4*gateway.MaxAnswer)...))
 		a.header.Set("Content-Encoding", "gzip")
 	})
 }

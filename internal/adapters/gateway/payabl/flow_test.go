@@ -444,6 +444,16 @@ func TestRefundsOfOneAmount(t *testing.T) {
 	}
 }
 
+// A payment that is not shown says nothing of its refunds: that one is absent is told by the payment's steps.
+func TestRefundOfAPaymentThatIsNotShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	back := gateway.Refund{Key: "r1", ChargeReference: "1", Amount: usd(1000)}
+	if r, found, err := w.gateway.FindRefund(t.Context(), w.conn, back, start); err == nil {
+		t.Errorf("got %+v, found %v, want an error", r, found)
+	}
+}
+
 // A range of a month or more is answered with 504, so a long search goes in steps.
 func TestLookupAfterMonths(t *testing.T) {
 	t.Parallel()

@@ -62,8 +62,8 @@ func (g *Gateway) FindRefund(ctx context.Context, conn gateway.Connection, r gat
 	if err != nil {
 		return gateway.Result{}, false, fmt.Errorf("look up refund %s: %w", r.Key, err)
 	}
-	if t == nil {
-		return gateway.Result{}, false, nil
+	if t == nil { // it was refunded because it was there: this answer proves no absence
+		return gateway.Result{}, false, fmt.Errorf("look up refund %s: payment %s is not shown", r.Key, r.ChargeReference)
 	}
 	var standing, fell []step
 	for _, s := range t.steps {

@@ -136,8 +136,11 @@ func (g *Gateway) refused(ctx context.Context, conn gateway.Connection, reply ga
 	e := body.Error
 	switch reply.Status {
 	case http.StatusBadRequest, http.StatusNotFound:
-		return gateway.Result{
-			Class: gateway.Rejected, Category: ledgerv1.DeclineCategory_DECLINE_CATEGORY_HARD, Code: e.Code, Message: e.Message,
+		switch e.Code {
+		case codeInvalid, codeUnknownToken, codeUnknownMethod, codeNoSuchCharge: // others are not the sandbox's
+			return gateway.Result{
+				Class: gateway.Rejected, Category: ledgerv1.DeclineCategory_DECLINE_CATEGORY_HARD, Code: e.Code, Message: e.Message,
+			}
 		}
 	case http.StatusConflict:
 		if e.Code == codeDuplicate {

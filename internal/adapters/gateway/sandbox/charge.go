@@ -162,14 +162,14 @@ func methodOf(tx projection.Tx, account string, acc *accountBody, q chargeReques
 	if q.Method != "" {
 		m, found, err := loadMethod(tx, q.Method)
 		if err == nil && (!found || m.Account != account) {
-			a := problem(http.StatusBadRequest, "unknown_method", "No such method.")
+			a := problem(http.StatusBadRequest, codeUnknownMethod, "No such method.")
 			return nil, &a, nil
 		}
 		return m, nil, err
 	}
 	steps, ok := script(q.Token)
 	if !ok {
-		a := problem(http.StatusBadRequest, "unknown_token", "No such token.")
+		a := problem(http.StatusBadRequest, codeUnknownToken, "No such token.")
 		return nil, &a, nil
 	}
 	identity := q.Metadata.Merchant + "\x00" + q.Metadata.Subscription

@@ -109,7 +109,7 @@ func (s *Server) postDeskRefund(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(tx projection.Tx) (answer, error) {
 		c, found, err := loadCharge(tx, r.PathValue("charge"))
 		if err != nil || !found || c.Account != r.PathValue("account") || c.Status == hidden {
-			return problem(http.StatusNotFound, "no_such_charge", "No such charge."), err
+			return problem(http.StatusNotFound, codeNoSuchCharge, "No such charge."), err
 		}
 		return c.giveBackAtDesk(tx, q, s.clock.Now())
 	})

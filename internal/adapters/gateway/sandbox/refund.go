@@ -31,7 +31,7 @@ func carryOutRefund(tx projection.Tx, account string, q refundRequest, byKey boo
 		return answer{}, err
 	}
 	if !found || c.Account != account || c.Status == hidden {
-		return problem(http.StatusNotFound, "no_such_charge", "No such charge."), nil
+		return problem(http.StatusNotFound, codeNoSuchCharge, "No such charge."), nil
 	}
 	row, known, err := loadRequest(tx, account, opRefund, q.Key)
 	if err != nil {

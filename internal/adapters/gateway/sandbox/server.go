@@ -144,7 +144,7 @@ func (s *Server) broken(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (s *Server) invalid(w http.ResponseWriter, r *http.Request, err error) {
-	s.tell(w, r, problem(http.StatusBadRequest, "invalid_request", err.Error()))
+	s.tell(w, r, problem(http.StatusBadRequest, codeInvalid, err.Error()))
 }
 
 func (s *Server) putAccount(w http.ResponseWriter, r *http.Request) {
@@ -218,7 +218,7 @@ func (s *Server) postDispute(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(tx projection.Tx) (answer, error) {
 		c, found, err := loadCharge(tx, r.PathValue("charge"))
 		if err != nil || !found || c.Account != r.PathValue("account") {
-			return problem(http.StatusNotFound, "no_such_charge", "No such charge."), err
+			return problem(http.StatusNotFound, codeNoSuchCharge, "No such charge."), err
 		}
 		return c.dispute(tx, q, s.clock.Now())
 	})

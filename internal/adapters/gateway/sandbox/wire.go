@@ -22,6 +22,11 @@ const (
 	codeKeyReused  = "key_reused"
 	codeInProgress = "in_progress"
 	codeInternal   = "internal"
+
+	codeInvalid       = "invalid_request"
+	codeUnknownToken  = "unknown_token"
+	codeUnknownMethod = "unknown_method"
+	codeNoSuchCharge  = "no_such_charge"
 )
 
 type money struct {
