@@ -32,6 +32,7 @@ type fault struct {
 	extra    int64                    // so many minor units too much are charged
 	currency string                   // what is charged in, if not in what was asked for
 	ends     gateway.Class            // what the gateway decides, if it decides anything
+	settles  bool                     // it decides later
 	sticks   bool                     // a repeated key may get the same bad answer again
 }
 
@@ -138,10 +139,16 @@ func scripted() []fault {
 		{name: "one like it is running", script: InFlight, want: slices.Concat(doubt, unsent)},
 		{name: "wrong amount", script: WrongAmount, of: charges, happens: true, want: claimed, extra: 1},
 		{name: "wrong currency", script: WrongCurrency, of: charges, happens: true, want: claimed, currency: "EUR"},
-		{name: "pending, then made", script: Pending, happens: true, want: waiting, ends: gateway.Accepted, sticks: true},
-		{name: "pending, then declined", script: PendingThenDeclined, happens: true, want: waiting, ends: gateway.Rejected, sticks: true},
+		{name: "pending, then made", script: Pending, happens: true, want: waiting, ends: gateway.Accepted, settles: true, sticks: true},
+		{name: "pending, then declined", script: PendingThenDeclined, happens: true, want: waiting, ends: gateway.Rejected, settles: true, sticks: true},
 		{name: "declined", script: SoftDecline, of: charges, want: denied, ends: gateway.Rejected},
 		{name: "refused", script: RefundRefused, of: refunds, want: denied, ends: gateway.Rejected},
+		{
+			name: "pending, cut at every byte", script: Pending, tell: cutShort, cuts: true, happens: true,
+			want: slices.Concat(doubt, waiting), ends: gateway.Accepted, settles: true, sticks: true,
+		},
+		{name: "declined, cut at every byte", script: SoftDecline, of: charges, tell: cutShort, cuts: true, want: slices.Concat(doubt, denied), ends: gateway.Rejected},
+		{name: "refused, cut at every byte", script: RefundRefused, of: refunds, tell: cutShort, cuts: true, want: slices.Concat(doubt, denied), ends: gateway.Rejected},
 		{name: "asked to slow down", script: RateLimited, want: unsent, waits: some},
 		{name: "credentials refused", script: Unauthorized, want: unsent, config: true},
 	}

@@ -1,6 +1,9 @@
 // Package gatewaytest is the suite that every gateway adapter passes. It calls the adapter against its own gateway
 // made to misbehave, and against servers that no gateway would be, and asks one thing again and again: does the
 // answer claim more than was proved, and did the money move more often than it was asked for.
+//
+// Most of it is a matrix: what goes wrong (fault.go, told.go) crossed with what is asked for (operation.go). What goes wrong
+// on the way is done to every gateway by a line before it (line.go); what has a meaning, by a script in its own language.
 package gatewaytest
 
 import (

@@ -34,8 +34,9 @@ type line struct {
 	fault  *fault
 	told   map[string]*reply // what was answered while nothing happened to anything, by request
 	latest *reply
-	whole  map[string]*reply // the answers that are cut
-	cut    int               // where
+	asked  []string          // what was asked, each request once, where the answers are cut
+	whole  map[string]*reply // what was answered
+	cut    struct{ of, at int }
 
 	spoilt   chan struct{} // closed once a request has met the fault
 	spoiling sync.Once
@@ -167,14 +168,17 @@ func (x *exchange) carry() *reply {
 
 // carryOnce carries the request on, and later ones like it no more: they get the first one's answer.
 func (x *exchange) carryOnce() *reply {
-	print := x.r.Method + x.r.URL.RequestURI() + string(x.body)
+	print := x.print()
 	x.mu.Lock()
 	defer x.mu.Unlock() // throughout, so that none is carried on twice
 	if x.whole[print] == nil {
-		x.whole[print] = x.carry()
+		x.asked, x.whole[print] = append(x.asked, print), x.carry()
 	}
 	return x.whole[print]
 }
+
+// print is what makes two requests the same.
+func (x *exchange) print() string { return x.r.Method + x.r.URL.RequestURI() + string(x.body) }
 
 // give answers with a, edited.
 func (x *exchange) give(a *reply, edits ...func(*reply)) {
@@ -280,26 +284,29 @@ func drip(x *exchange, a *reply) {
 // cutShort tells only the first bytes of an answer, and that there are no more.
 func cutShort(x *exchange, a *reply) {
 	x.mu.Lock()
-	n := x.cut
-	x.mu.Unlock()
-	x.give(a, func(a *reply) { a.body = a.body[:min(n, len(a.body))] })
-}
-
-// cutAt is where the answer is cut from now on.
-func (l *line) cutAt(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.cut = n
-}
-
-// size is that of the longest answer that is cut.
-func (l *line) size() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, a := range l.whole {
-		n = max(n, len(a.body))
+	n := len(a.body)
+	if x.cut.of < len(x.asked) && x.asked[x.cut.of] == x.print() {
+		n = min(n, x.cut.at)
 	}
-	return n
+	x.mu.Unlock()
+	x.give(a, func(a *reply) { a.body = a.body[:n] })
+}
+
+// cutAt cuts the answer to the request of that number, in the order in which they came, after so many bytes.
+func (l *line) cutAt(of, at int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut.of, l.cut.at = of, at
+}
+
+// size is how long the answer to the request of that number is; ok is false if there was none.
+func (l *line) size(of int) (n int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if of >= len(l.asked) {
+		return 0, false
+	}
+	return len(l.whole[l.asked[of]].body), true
 }
 
 func huge(x *exchange, a *reply) {
