@@ -187,7 +187,17 @@ func (p params) setBuyer(b *ledgerv1.Buyer) {
 	if _, alpha3, ok := country.Lookup(b.GetAddress().GetCountryCode()); ok {
 		p["country"] = alpha3
 	}
-	if len(b.Language) >= 2 {
-		p["language"] = strings.ToLower(b.Language[:2])
+	p.set("language", language(b.Language))
+}
+
+// language is the ISO 639 alpha-2 code in a tag like "de-AT"; empty if it has none, as "fil" for Filipino.
+func language(tag string) string {
+	code := strings.ToLower(tag)
+	if i := strings.IndexAny(code, "-_"); i >= 0 {
+		code = code[:i]
 	}
+	if len(code) != 2 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return ""
+	}
+	return code
 }

@@ -523,6 +523,20 @@ func TestNoHeaderSaysThatARequestCanBeRepeated(t *testing.T) {
 	}
 }
 
+// Two letters name a language; what has none of two is left out, and refuses nobody's payment.
+func TestLanguage(t *testing.T) {
+	t.Parallel()
+	for language, want := range map[string]string{
+		"de": "de", "de-AT": "de", "DE_at": "de", "": "", "d": "", "fil": "", "fil-PH": "", "x-klingon": "", "ßa": "", "d\xff": "", "-de": "",
+	} {
+		p := params{}
+		p.setBuyer(&ledgerv1.Buyer{Language: language})
+		if got := p["language"]; got != want {
+			t.Errorf("%q: got %q, want %q", language, got, want)
+		}
+	}
+}
+
 func TestBackOffice(t *testing.T) {
 	t.Parallel()
 	for want, conn := range map[string]gateway.Connection{
