@@ -26,6 +26,7 @@ type fault struct {
 	cuts     bool // the answer is cut at every byte
 	foreign  bool // the answer is somebody else's
 	deaf     bool // nobody listens
+	doubled  bool // the gateway gets the request twice
 
 	config   bool                     // NotSent: somebody has to change the connection
 	waits    func(time.Duration) bool // NotSent: what may be asked for
@@ -89,6 +90,7 @@ func onTheLine() []fault {
 		{name: "called a web page", tell: labelled("text/html"), want: doubt, legible: true},
 		{name: "called another alphabet", tell: labelled("application/json; charset=utf-16"), want: doubt, legible: true},
 		{name: "packed", tell: packed, want: doubt, legible: true},
+		{name: "the request comes twice", tell: carriedTwice, legible: true, doubled: true},
 		{name: "packed, and not called so", tell: packedSilently, want: doubt},
 		{name: "huge once unpacked", tell: bomb, want: doubt},
 	} {

@@ -81,7 +81,7 @@ func (r row) cells(w World, left map[string]int) (cells []column) {
 func (f fault) columns() (list []column) {
 	for _, o := range operations() {
 		if f.of == anything || f.of == o.of {
-			list = append(list, column{o.name, func(w World) string { return o.not(w, f) }, func(t *testing.T, w World) {
+			list = append(list, column{o.name, func(w World) string { return o.why(w, f) }, func(t *testing.T, w World) {
 				counts := w.counts()
 				if o.stores && w.StoresByAsking {
 					counts = all

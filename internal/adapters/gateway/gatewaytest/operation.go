@@ -87,6 +87,14 @@ func operations() []operation {
 	}
 }
 
+// why is the reason why a fault does not happen to the operation at this gateway; "" if it can.
+func (o operation) why(w World, f fault) string {
+	if f.doubled && w.Gateway.Traits().KeyLifetime == 0 {
+		return "a request that comes twice is two requests"
+	}
+	return o.not(w, f)
+}
+
 func redirectable(w World, f fault) string {
 	switch {
 	case w.Decide == nil:
