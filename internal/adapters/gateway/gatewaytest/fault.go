@@ -8,12 +8,12 @@ import (
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
-// fault is a row of the matrix: one thing that goes wrong. Either it happens on the line, and then to every gateway in the
-// same way, or the gateway is made to do it by a script, in its own language.
+// fault is a row of the matrix: one thing that goes wrong. What happens on the line happens to every gateway in the same
+// way; what has a meaning, the gateway is made to do by a script, in its own language.
 type fault struct {
 	name   string
-	tell   func(*exchange, *reply) // on the line; nil if a script does it
-	script Script                  // by the gateway; OK if the line does it
+	tell   func(*exchange, *reply) // on the line; nil if nothing happens there
+	script Script                  // by the gateway; OK if nothing happens there
 	of     kind                    // what the script is for
 	// happens says that the request is carried out, whatever is told of it.
 	happens bool

@@ -103,10 +103,12 @@ func FuzzAnswer(f *testing.F) {
 		if a.redirect != "" && !strings.HasPrefix(strings.ToLower(a.redirect), "http") {
 			t.Fatalf("the buyer is sent to %q", a.redirect)
 		}
+		v, _ := parsePairs(body)
+		whole := map[string]bool{v.Get("redirect_url"): true, v.Get("url_3ds"): true}
 		for n := range min(len(body), 300) {
 			if b, err := parseAnswer(body[:n]); err == nil && b.code != a.code {
 				t.Fatalf("%q is read as %d, and its beginning %q as %d", body, a.code, body[:n], b.code)
-			} else if err == nil && b.redirect != "" && b.redirect != a.redirect {
+			} else if err == nil && b.redirect != "" && !whole[b.redirect] {
 				t.Fatalf("%q sends the buyer to %q, and its beginning %q to %q", body, a.redirect, body[:n], b.redirect)
 			}
 		}
