@@ -151,9 +151,9 @@ func (o *keysOptions) retire(ctx context.Context, id uint32) error {
 	if err != nil {
 		return storeError(err)
 	}
-	if used != 0 && used != l.Primary {
-		return fmt.Errorf("the ledger in %s has not sealed with key %d yet, but with %d: start it anew first (MASTER_KEY_IN_USE)",
-			o.dataDir, l.Primary, used)
+	if used.Sealing != 0 && used.Resealed != l.Primary {
+		return fmt.Errorf("the ledger in %s has not sealed everything with key %d yet: let it serve for a minute (MASTER_KEY_IN_USE)",
+			o.dataDir, l.Primary)
 	}
 	return keysError(seal.Retire(ctx, o.path(), o.kms, id))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -75,15 +76,54 @@ func (s *service) openSeal(ctx context.Context) error {
 	if s.looking {
 		return nil
 	}
-	needed, err := s.work.MasterKey(ctx)
+	known, err := s.work.MasterKey(ctx)
 	if err != nil {
 		return err
 	}
 	later := context.WithoutCancel(ctx)
 	s.seal, err = seal.OpenFile(ctx, seal.Options{
 		Path: masterKeyPath(s.cfg.MasterKey, s.cfg.DataDir), KMS: s.cfg.MasterKeyKMS,
-		Create: needed == 0, Needed: needed,
+		Create: known.Sealing == 0, Needed: known.Sealing,
 		Note: func(key uint32) error { return s.work.SetMasterKey(later, key) },
 	})
 	return masterKeyError(err)
+}
+
+// resealEvery is how often somebody looks whether there is another master key.
+const resealEvery = time.Minute
+
+// reseal keeps everything sealed with the newest master key, until ctx ends.
+func (s *service) reseal(ctx context.Context) error {
+	tick := time.NewTicker(resealEvery)
+	defer tick.Stop()
+	for {
+		if err := s.resealOnce(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("not everything is sealed with the newest master key; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// resealOnce seals with the newest master key what is sealed with an older one.
+func (s *service) resealOnce(ctx context.Context) error {
+	s.seal.Current(nil) // notices another key in the file, and notes it
+	key, err := s.work.MasterKey(ctx)
+	if err != nil || key.Resealed == key.Sealing {
+		return err
+	}
+	if err := s.connections.Reseal(ctx); err != nil {
+		return err
+	}
+	return s.work.SetResealed(ctx, key.Sealing)
+}
+
+// afterRotation reports whether the ledger was started with another master key than it had: then everything is sealed
+// anew before it serves, so that the old key can be retired once it does.
+func (s *service) afterRotation(ctx context.Context) bool {
+	key, err := s.work.MasterKey(ctx)
+	return err == nil && key.Resealed != 0 && key.Resealed != key.Sealing
 }

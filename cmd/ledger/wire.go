@@ -355,12 +355,18 @@ func (s *service) serveAll(ctx context.Context) error {
 	if err := s.persist(ctx, s.introduce); err != nil && ctx.Err() == nil {
 		s.logger.Error("the sandbox was not told of its first connection", "error", err)
 	}
-	s.admit()
-	s.starting.Store(nil)
-	defer context.AfterFunc(ctx, func() { s.starting.Store(&awaited{errors.New("the ledger is stopping")}) })()
 	for _, f := range s.followers {
 		group.Go(func() error { return divergence(f.Run(ctx)) })
 	}
+	if s.afterRotation(ctx) {
+		if err := s.resealOnce(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("not everything is sealed with the newest master key; trying again", "error", err)
+		}
+	}
+	s.admit()
+	s.starting.Store(nil)
+	defer context.AfterFunc(ctx, func() { s.starting.Store(&awaited{errors.New("the ledger is stopping")}) })()
+	group.Go(func() error { return s.reseal(ctx) })
 	group.Go(func() error { return s.bus.Run(ctx) })
 	group.Go(func() error { return s.wake.Run(ctx) })
 	group.Go(func() error { return s.inbound.Run(ctx) })

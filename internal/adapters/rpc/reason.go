@@ -281,7 +281,7 @@ var reasons = []struct {
 	{"MASTER_KEY_ID", atExit,
 		"A key that is to be retired is not there, or is the primary one.", "Choose one that `ledger keys show` lists; rotate before you retire the primary one."},
 	{"MASTER_KEY_IN_USE", atExit,
-		"The ledger has not begun to seal with the new master key yet.", "Start it anew before you retire the old one."},
+		"Something is still sealed with the old master key.", "Let the ledger serve for a minute, or start it anew, before you retire the old one."},
 	{"MASTER_KEY_INVALID", atExit,
 		"The file with the master key holds something else, or holds it wrapped where it is to be in clear, or the other way round.",
 		"Restore the file from its backup, or set `--master-key-kms` as it was when the file was made."},
