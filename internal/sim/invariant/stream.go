@@ -162,6 +162,7 @@ var requests = []string{
 	"payment/", "refund/", "return/", "method/", // outcomes of what was asked of a gateway
 	"observed-payment/", "observed-refund/", "dispute/", "agreement/", // what a gateway told by itself
 	"wake/", "delivery/", "gone/", "reserve/", "block/", "seed/",
+	"active/", "refused/", "disconnected/", "reseal/", // what becomes of connections
 	"charge/", "observed/", // as early versions named them
 }
 
