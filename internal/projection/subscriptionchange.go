@@ -48,8 +48,10 @@ func (r *subscriptionRow) change(e *ledgerv1.Event) bool {
 		r.NextAttemptAt, r.NextAmount = nil, k.PaymentRequested.GetAmounts().GetFull()
 	case *ledgerv1.Event_PaymentSucceeded:
 		r.paid(m, k.PaymentSucceeded)
+		r.reinstated(k.PaymentSucceeded)
 	case *ledgerv1.Event_LateChargeObserved:
 		r.paid(m, k.LateChargeObserved)
+		r.reinstated(k.LateChargeObserved)
 	case *ledgerv1.Event_PaymentObserved:
 		r.paid(m, k.PaymentObserved)
 	case *ledgerv1.Event_PaymentDeclined:
@@ -214,6 +216,16 @@ func (r *subscriptionRow) paid(m *ledgerv1.Metadata, p progress) {
 	r.PaymentsLeft, r.NextAmount = p.GetPaymentsLeft(), r.asks(r.PaidNumber+1)
 	r.due(p.GetNextDue())
 	r.becomes(r.living())
+}
+
+// reinstated follows a payment to the method that it brings back.
+func (r *subscriptionRow) reinstated(p interface {
+	GetReinstatesMethod() bool
+	GetConnectionId() string
+}) {
+	if p.GetReinstatesMethod() {
+		r.ConnectionId = p.GetConnectionId()
+	}
 }
 
 // due says when the open pay number is due, and charged.

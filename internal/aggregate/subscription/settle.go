@@ -64,6 +64,7 @@ func (d *decision) succeed(a *Attempt, c SettlePayment) {
 		Reference: c.Reference, Fee: c.Fee, Settled: c.Settled, Method: d.methodUsed(a, c.Method),
 		OriginalOrderId: d.original(id), PaymentsLeft: paymentsLeft(d.Terms(), a.Number),
 		NextDue: stamp(p.next), PaidThrough: stamp(p.next), ConnectionId: a.Connection,
+		ReinstatesMethod: a.Replacement > d.Replacement,
 	}}})
 	d.proceed(p)
 }
@@ -83,6 +84,7 @@ func (d *decision) succeedLate(a *Attempt, c SettlePayment) {
 		Reference: c.Reference, Fee: c.Fee, Settled: c.Settled, Method: d.methodUsed(a, c.Method),
 		OriginalOrderId: d.original(id), PaymentsLeft: paymentsLeft(d.Terms(), a.Number),
 		NextDue: stamp(p.next), PaidThrough: stamp(through), ConnectionId: a.Connection, Ended: ended,
+		ReinstatesMethod: a.Replacement > d.Replacement,
 	}}})
 	if ended && c.Policies.GetLateCharge() == ledgerv1.LateChargePolicy_LATE_CHARGE_POLICY_REFUND {
 		d.returnLate(id, a)

@@ -21,8 +21,9 @@ type Snapshot struct {
 // Dump is a digest of the rows of every table.
 type Dump map[string]string
 
-// seats are the columns that say who has written a row, and not what.
-var seats = []string{"owner", "epoch", "lease_owner"}
+// seats are the columns that say who has written a row, and not what; and how far a cursor has come, which moves past
+// events that are nothing to its follower. The last one that was something to it is compared.
+var seats = []string{"owner", "epoch", "lease_owner", "commit_pos", "prepare_pos"}
 
 // Take makes a Snapshot of a world. It looks at Log, Views and Work.
 func Take(ctx context.Context, w World) (s Snapshot, err error) {

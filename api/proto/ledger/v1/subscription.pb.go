@@ -2239,9 +2239,11 @@ type PaymentSucceeded struct {
 	// Until when the buyer is entitled; absent for ever.
 	PaidThrough *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=paid_through,json=paidThrough,proto3" json:"paid_through,omitempty"`
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
-	ConnectionId  string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ConnectionId string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	// The gateway had refused to store the method that it was charged to. It is the one in use from here on, at this account.
+	ReinstatesMethod bool `protobuf:"varint,15,opt,name=reinstates_method,json=reinstatesMethod,proto3" json:"reinstates_method,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PaymentSucceeded) Reset() {
@@ -2370,6 +2372,13 @@ func (x *PaymentSucceeded) GetConnectionId() string {
 		return x.ConnectionId
 	}
 	return ""
+}
+
+func (x *PaymentSucceeded) GetReinstatesMethod() bool {
+	if x != nil {
+		return x.ReinstatesMethod
+	}
+	return false
 }
 
 // PaymentDeclined makes the order of a failed payment.
@@ -2685,9 +2694,11 @@ type LateChargeObserved struct {
 	// The account it went through; empty in events from before it was told, which had the subscription's first one.
 	ConnectionId string `protobuf:"bytes,14,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
 	// The subscription had ended before.
-	Ended         bool `protobuf:"varint,15,opt,name=ended,proto3" json:"ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ended bool `protobuf:"varint,15,opt,name=ended,proto3" json:"ended,omitempty"`
+	// As in PaymentSucceeded.
+	ReinstatesMethod bool `protobuf:"varint,16,opt,name=reinstates_method,json=reinstatesMethod,proto3" json:"reinstates_method,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LateChargeObserved) Reset() {
@@ -2821,6 +2832,13 @@ func (x *LateChargeObserved) GetConnectionId() string {
 func (x *LateChargeObserved) GetEnded() bool {
 	if x != nil {
 		return x.Ended
+	}
+	return false
+}
+
+func (x *LateChargeObserved) GetReinstatesMethod() bool {
+	if x != nil {
+		return x.ReinstatesMethod
 	}
 	return false
 }
@@ -5041,7 +5059,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\vnext_action\x18\x04 \x01(\v2\x15.ledger.v1.NextActionR\n" +
 	"nextAction\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xbe\x04\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xeb\x04\n" +
 	"\x10PaymentSucceeded\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5058,7 +5076,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\rpayments_left\x18\v \x01(\rR\fpaymentsLeft\x125\n" +
 	"\bnext_due\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\anextDue\x12=\n" +
 	"\fpaid_through\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x12#\n" +
-	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\"\x94\x04\n" +
+	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\x12+\n" +
+	"\x11reinstates_method\x18\x0f \x01(\bR\x10reinstatesMethod\"\x94\x04\n" +
 	"\x0fPaymentDeclined\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5087,7 +5106,7 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\rR\aattempt\x12\x14\n" +
 	"\x05proof\x18\x03 \x01(\tR\x05proof\x12B\n" +
-	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"\xd6\x04\n" +
+	"\x0fnext_attempt_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\"\x83\x05\n" +
 	"\x12LateChargeObserved\x12\x19\n" +
 	"\border_id\x18\x01 \x01(\x03R\aorderId\x12\x1d\n" +
 	"\n" +
@@ -5105,7 +5124,8 @@ const file_ledger_v1_subscription_proto_rawDesc = "" +
 	"\fpaid_through\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\vpaidThrough\x12*\n" +
 	"\asettled\x18\r \x01(\v2\x10.ledger.v1.MoneyR\asettled\x12#\n" +
 	"\rconnection_id\x18\x0e \x01(\tR\fconnectionId\x12\x14\n" +
-	"\x05ended\x18\x0f \x01(\bR\x05ended\"\x82\x02\n" +
+	"\x05ended\x18\x0f \x01(\bR\x05ended\x12+\n" +
+	"\x11reinstates_method\x18\x10 \x01(\bR\x10reinstatesMethod\"\x82\x02\n" +
 	"\x17DuplicateChargeObserved\x12\x1d\n" +
 	"\n" +
 	"pay_number\x18\x01 \x01(\rR\tpayNumber\x12\x18\n" +
