@@ -60,6 +60,9 @@ func TestEveryRequestIsLegal(t *testing.T) {
 		_, _ = g.cancel(ctx, conn, path, &intent{ID: "pi_123", Object: object})
 	}
 	_, _ = g.triedAtCheckout(ctx, conn, &intent{ID: "pi_123", Object: paymentIntent})
+	if err := g.expire(ctx, conn, "cs_123"); err != nil {
+		t.Errorf("expire: %v", err)
+	}
 	_, _ = g.window(ctx, conn, "/v1/refunds", spansOf(time.Now())[0], "re_123")
 	for _, err := range g.List(ctx, conn, time.Now().Add(-time.Hour), time.Now()) {
 		_ = err // as above
@@ -69,7 +72,7 @@ func TestEveryRequestIsLegal(t *testing.T) {
 	}
 	_, _, _ = g.account(ctx, gateway.Connection{URL: conn.URL, Secret: "sk_test_123"}, "/v1/account")
 	_, _, _ = g.connected(ctx, conn, "acct_123")
-	if len(seen.answers) < 27 {
+	if len(seen.answers) < 28 {
 		t.Errorf("only %d requests were judged", len(seen.answers))
 	}
 	for _, a := range seen.answers {
