@@ -12,8 +12,8 @@ const disputeFee = 1500
 type dispute struct {
 	id, status string
 	charge     *charge
-	withdrawn  bool
-	reinstated bool
+	withdrawn  time.Time // zero if the money was not
+	reinstated time.Time
 	created    time.Time
 }
 
@@ -49,31 +49,31 @@ func (s *Server) DisputeBecomes(id, status string) error {
 	d.status = status
 	switch status {
 	case "won", "lost", "warning_closed", "prevented":
-		if status == "won" && d.withdrawn {
-			d.reinstated, d.charge.disputed = true, false
+		if status == "won" && !d.withdrawn.IsZero() {
+			d.reinstated, d.charge.disputed = s.c.Now(), false
 			s.event("charge.dispute.funds_reinstated", d.object())
 		}
 		s.event("charge.dispute.closed", d.object())
 		return nil
 	}
 	s.event("charge.dispute.updated", d.object())
-	if status == "needs_response" && !d.withdrawn {
+	if status == "needs_response" && d.withdrawn.IsZero() {
 		s.withdraw(d)
 	}
 	return nil
 }
 
 func (s *Server) withdraw(d *dispute) {
-	d.withdrawn, d.charge.disputed = true, true
+	d.withdrawn, d.charge.disputed = s.c.Now(), true
 	s.event("charge.dispute.funds_withdrawn", d.object())
 }
 
 func (d *dispute) object() object {
 	moved := []object{}
-	if d.withdrawn {
+	if !d.withdrawn.IsZero() {
 		moved = append(moved, object{"id": "txn_" + d.id + "w", "amount": -d.charge.amount, "currency": d.charge.currency, "fee": disputeFee})
 	}
-	if d.reinstated {
+	if !d.reinstated.IsZero() {
 		moved = append(moved, object{"id": "txn_" + d.id + "r", "amount": d.charge.amount, "currency": d.charge.currency, "fee": 0})
 	}
 	return object{

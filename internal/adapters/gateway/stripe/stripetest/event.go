@@ -92,10 +92,13 @@ func (s *Server) Emit(kind string, o map[string]any) {
 }
 
 // Events are all events so far.
-func (s *Server) Events() []Event {
+func (s *Server) Events() []Event { return s.Since(0) }
+
+// Since are the events after the first n.
+func (s *Server) Since(n int) []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.events)
+	return slices.Clone(s.events[n:])
 }
 
 // Next waits for the event after the first n.

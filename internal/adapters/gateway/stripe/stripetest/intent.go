@@ -146,15 +146,21 @@ func (s *Server) createIntent(r *request, i *intent) answer {
 	return s.confirm(i, step).answer(r).spoiled(step)
 }
 
-// confirm lets a new intent happen.
+// confirm lets an intent happen, which may be new.
 func (s *Server) confirm(i *intent, step Step) *intent {
-	prefix := "pi"
-	if i.kind == "setup_intent" {
-		prefix = "seti"
+	if i.id == "" {
+		prefix := "pi"
+		if i.kind == "setup_intent" {
+			prefix = "seti"
+		}
+		i.id, i.created = s.id(prefix), s.c.Now()
+		s.intents = append(s.intents, i)
 	}
-	i.id, i.created = s.id(prefix), s.c.Now()
-	s.intents = append(s.intents, i)
-	switch d := i.method.card.decline; {
+	d := i.method.card.decline
+	if d == nil {
+		d = step.decline()
+	}
+	switch {
 	case d != nil:
 		s.fail(i, *d)
 	case step == Mandate:

@@ -12,6 +12,7 @@ type refund struct {
 	amount                      int64
 	metadata                    map[string]string
 	created                     time.Time
+	succeeded, failed           time.Time // zero if it has not
 }
 
 func (s *Server) createRefund(r *request) answer {
@@ -82,6 +83,12 @@ func (s *Server) giveBack(c *charge, amount int64, reason string, metadata map[s
 	case Refused:
 		re.status, re.failure = "failed", "declined"
 	}
+	switch re.status {
+	case "failed":
+		re.failed = re.created
+	case "succeeded":
+		re.succeeded = re.created
+	}
 	if re.status != "failed" {
 		c.refunded += amount
 	}
@@ -150,11 +157,11 @@ func (s *Server) DecideRefund(id string, ok bool) error {
 	}
 	re := s.refunds[n]
 	if ok {
-		re.status = "succeeded"
+		re.status, re.succeeded = "succeeded", s.c.Now()
 		s.event("refund.updated", re.object())
 		return nil
 	}
-	re.status, re.failure = "failed", "expired_or_canceled_card"
+	re.status, re.failure, re.failed = "failed", "expired_or_canceled_card", s.c.Now()
 	re.charge.refunded -= re.amount
 	s.event("refund.failed", re.object())
 	return nil

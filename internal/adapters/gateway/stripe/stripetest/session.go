@@ -51,13 +51,15 @@ func (cs *session) object() object {
 		"expires_at": cs.created.Add(sessionExpiry).Unix(), "metadata": cs.metadata, "url": nil, "payment_intent": nil, "setup_intent": nil,
 	}
 	if cs.status == "open" {
-		o["url"] = "https://checkout.stripe.example/c/pay/" + cs.id
+		o["url"] = cs.address()
 	}
 	if cs.intent != nil {
 		o[cs.intent.kind] = cs.intent.id
 	}
 	return o
 }
+
+func (cs *session) address() string { return "https://checkout.stripe.example/c/pay/" + cs.id }
 
 func (s *Server) getSession(r *request) answer {
 	for _, cs := range s.sessions {
@@ -122,10 +124,11 @@ func (s *Server) Pay(url, name string) error {
 	if cs.mode == "setup" {
 		kind = "setup_intent"
 	}
-	cs.intent = s.confirm(&intent{
-		kind: kind, amount: cs.amount, currency: cs.currency, customer: customer, metadata: cs.carried, onSession: true,
-		method: &method{id: s.id("pm"), card: c},
-	}, c.step)
+	if cs.intent == nil {
+		cs.intent = &intent{kind: kind, amount: cs.amount, currency: cs.currency, customer: customer, metadata: cs.carried, onSession: true}
+	}
+	cs.intent.method = &method{id: s.id("pm"), card: c}
+	s.confirm(cs.intent, c.step)
 	if cs.intent.status == "succeeded" || cs.intent.status == "processing" {
 		cs.status = "complete"
 		s.event("checkout.session.completed", cs.object())

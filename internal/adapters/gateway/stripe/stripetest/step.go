@@ -35,6 +35,20 @@ const (
 	Refused          Step = "refused" // a refund that fails at once
 )
 
+// Declined is the step of a payment that the issuer declines with that code, whatever its payment method.
+func Declined(code string) Step { return Step(declinedPrefix + code) }
+
+const declinedPrefix = "decline_"
+
+// decline is how the issuer refuses because of the step, if it does.
+func (s Step) decline() *Decline {
+	code, ok := strings.CutPrefix(string(s), declinedPrefix)
+	if !ok {
+		return nil
+	}
+	return &Decline{Code: "card_declined", DeclineCode: code}
+}
+
 // turnedAway is the answer to a key's first request that is not looked at.
 func (s Step) turnedAway() (answer, bool) {
 	switch s {
@@ -91,9 +105,9 @@ func cardOf(name string) (c card, ok bool) {
 	if !ok {
 		return c, false
 	}
-	switch code, declined := strings.CutPrefix(rest, "decline_"); {
-	case declined:
-		c.decline = &Decline{Code: "card_declined", DeclineCode: code}
+	switch d := Step(rest).decline(); {
+	case d != nil:
+		c.decline = d
 	case strings.HasPrefix(rest, "refund_"):
 		c.refund = Step(strings.TrimPrefix(rest, "refund_"))
 	default:
