@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	// skew is how far Stripe's clock may be behind ours.
-	skew = 5 * time.Minute
+	// skew is how far Stripe's clock may be behind ours. What is not found was never executed, so it is more than a clock
+	// goes wrong before somebody notices; all that it costs is to look through what the account did meanwhile.
+	skew = time.Hour
 	// soon is after what time most keys have gone out: what was created until then is read first.
 	soon = 30 * time.Minute
 	// maxPages bounds one look-up.

@@ -95,6 +95,18 @@ func TestProcessingThenEither(t *testing.T) {
 	}
 }
 
+// A payment is found though our clock was wrong when it was asked for, and has been set right since.
+func TestAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.paid(t, "k")
+	for _, wrong := range []time.Duration{-40 * time.Minute, 40 * time.Minute} {
+		if _, found, err := w.gateway.Lookup(t.Context(), w.conn, "k", start.Add(wrong)); !found || err != nil {
+			t.Errorf("wrong by %v: found %v, %v", wrong, found, err)
+		}
+	}
+}
+
 // A key that was carried out twice is told as the payment that it was.
 func TestTwiceUnderOneKey(t *testing.T) {
 	t.Parallel()
@@ -123,7 +135,7 @@ func TestPages(t *testing.T) {
 	if _, found, err := w.gateway.Lookup(t.Context(), w.conn, "never", start); found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if _, found, err := w.gateway.Lookup(t.Context(), w.conn, "oldest", start.Add(time.Hour)); found || err != nil {
+	if _, found, err := w.gateway.Lookup(t.Context(), w.conn, "oldest", start.Add(2*time.Hour)); found || err != nil {
 		t.Errorf("what was created before it was asked for is not it: found %v, %v", found, err)
 	}
 }
