@@ -43,7 +43,8 @@ func (c *customer) begin(id string) command {
 		return c.takeOver(id, sub, connection, buyer, terms)
 	}
 	start := &ledgerv1.StartRequest{
-		SubscriptionId: sub, Buyer: buyer, Terms: terms, ConnectionId: connection, PaymentMethodToken: "tok_" + sub,
+		SubscriptionId: sub, Buyer: buyer, Terms: terms, ConnectionId: connection, PaymentMethodToken: c.token(connection, sub),
+		Urls: &ledgerv1.Urls{Return: "https://shop.example/back"},
 	}
 	duplicate := c.random.IntN(4) == 0
 	c.world.duplicates[stream] = duplicate
@@ -57,6 +58,11 @@ func (c *customer) begin(id string) command {
 	}, stream}
 }
 
+// token is what the buyer pays with at a connection's gateway.
+func (c *customer) token(connection, id string) string {
+	return c.world.gateways[accountOf(c.merchant, connection).Gateway].token(c.random, id)
+}
+
 // takeOver imports a subscription that another system has sold; some are charged by their gateway.
 func (c *customer) takeOver(id, sub, connection string, buyer *ledgerv1.Buyer, terms *ledgerv1.Terms) command {
 	terms.Initial = nil
@@ -65,8 +71,8 @@ func (c *customer) takeOver(id, sub, connection string, buyer *ledgerv1.Buyer, t
 		by = ledgerv1.ChargedBy_CHARGED_BY_GATEWAY
 	}
 	now := c.world.clock.Now()
-	method := &ledgerv1.PaymentMethod{Reference: "pm_imported_" + c.merchant + "_" + sub}
-	c.world.adopt(c.merchant, sub, connection, method, terms.Regular.Full, by == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY)
+	account := accountOf(c.merchant, connection)
+	method := c.world.gateways[account.Gateway].adopt(c.world, account, sub, terms.Regular.Full, by == ledgerv1.ChargedBy_CHARGED_BY_GATEWAY)
 	return command{subscriptions + "ImportSubscription", &ledgerv1.ImportSubscriptionRequest{
 		MerchantId: c.merchant, RequestId: id, Import: &ledgerv1.ImportRequest{
 			SubscriptionId: sub, Buyer: buyer, Terms: terms, ConnectionId: connection, PaymentMethod: method,
@@ -147,8 +153,9 @@ func (c *customer) change(id, sub string, s subscription.State) (command, bool) 
 		return about("Reschedule", &ledgerv1.RescheduleRequest{MerchantId: m, RequestId: id, SubscriptionId: sub,
 			NextDueAt: timestamppb.New(at), KeepAnchor: r.IntN(2) == 0})
 	case 8, 9:
+		connection := c.world.connection(r)
 		return about("ReplacePaymentMethod", &ledgerv1.ReplacePaymentMethodRequest{MerchantId: m, RequestId: id,
-			SubscriptionId: sub, PaymentMethodToken: "tok_new_" + id, ConnectionId: c.world.connection(r)})
+			SubscriptionId: sub, PaymentMethodToken: c.token(connection, "new_"+id), ConnectionId: connection})
 	case 10:
 		full := s.Terms().GetRegular().GetFull()
 		return about("ChangeTerms", &ledgerv1.ChangeTermsRequest{MerchantId: m, RequestId: id, SubscriptionId: sub,

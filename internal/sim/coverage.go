@@ -11,6 +11,7 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
+	"ledger.internal/ledger/internal/sim/dialect"
 	"ledger.internal/ledger/internal/sim/door"
 	"ledger.internal/ledger/internal/sim/neighbour"
 )
@@ -28,16 +29,20 @@ func wanted() []string {
 		"the clock jumped back", "the clock jumped forward", "the ledger was away for days",
 	}
 	all = append(all, quarrels...)
-	for _, point := range door.Points() {
+	var apis []string
+	for _, k := range dialect.Kinds() {
+		apis = append(apis, door.Gateway+"."+string(k))
+	}
+	for _, point := range append(door.Points(), apis...) {
 		all = append(all, "crash before "+point, "held up: "+point, "cut off: "+point)
 		if point != "log.follow" {
 			all = append(all, "failed before "+point)
 		}
 	}
-	for _, point := range []string{"log.append", "gateway.charge", "gateway.refund", "receiver.post", "caller.call", "caller.webhook"} {
+	for _, point := range append(apis, "log.append", "gateway.charge", "gateway.refund", "receiver.post", "caller.call", "caller.webhook") {
 		all = append(all, "lost the answer of "+point)
 	}
-	for _, point := range []string{"log.append", "work.update", "views.update", "gateway.charge", "gateway.refund", "receiver.post"} {
+	for _, point := range append(apis, "log.append", "work.update", "views.update", "gateway.charge", "gateway.refund", "receiver.post") {
 		all = append(all, "crash after "+point)
 	}
 	for _, fault := range neighbour.Faults() {
@@ -45,6 +50,7 @@ func wanted() []string {
 			all = append(all, fault)
 		}
 	}
+	all = append(all, dialect.Faults()...)
 	for _, kind := range kinds() {
 		if !slices.Contains(elsewhere, kind) {
 			all = append(all, "event "+kind)

@@ -98,8 +98,7 @@ const wrongest = 40 * time.Minute
 
 // act lets a gateway do something by itself.
 func (w *world) act() {
-	names := w.gatewayNames()
-	name := names[w.faults.IntN(len(names))]
+	name := w.names[w.faults.IntN(len(w.names))]
 	if what, ok := w.gateways[name].Act(w.faults); ok {
 		w.trace.say("%s: %s", name, what)
 	}

@@ -104,7 +104,7 @@ func (l *ledger) open(ctx context.Context) (err error) {
 	l.reservations = aggregate.NewRunner(l.log, reservation.Type())
 	l.deliveries = aggregate.NewRunner(l.log, delivery.Type())
 	for name, gw := range w.gateways {
-		l.gateways[name] = door.ToGateway(gw, g)
+		l.gateways[name] = gw.reached(l)
 	}
 	l.connections = connect.New(connect.Config{
 		Runner: aggregate.NewRunner(l.log, connection.Type()), Gateways: l.gateways, BaseURL: home, Clock: w.ledgerClock, Logger: w.logger,

@@ -35,11 +35,16 @@ func (w *world) streams() (all []string) {
 
 func (w *world) lookAtAttempt(stream string, a *subscription.Attempt) {
 	switch {
-	case a.Status == subscription.AttemptDeclined && !w.knows(a.Key):
+	case a.Status == subscription.AttemptDeclined && !w.knows(a.Key) && w.expressible(a):
 		w.violation("I-05: %s: attempt %d of %d was declined, and no gateway ever got it", stream, a.Attempt, a.Number)
 	case a.Status == subscription.AttemptDuplicate && !a.Returned:
 		w.violation("I-09: %s: the second capture of pay number %d was not returned", stream, a.Number)
 	}
+}
+
+// expressible reports whether an attempt can have been asked for at all.
+func (w *world) expressible(a *subscription.Attempt) bool {
+	return w.gateways[accountOf("", a.Connection).Gateway].expressible(a.Amounts.GetFull())
 }
 
 func (w *world) knows(key string) bool {

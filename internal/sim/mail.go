@@ -79,7 +79,7 @@ func (w *world) carry(l *letter) {
 			Gateway: l.Gateway, Merchant: l.Merchant, Connection: l.Connection, ID: l.ID,
 		})
 	}
-	if status/100 == 2 || status/100 == 4 {
+	if status/100 == 2 || status/100 == 4 && !l.Patient {
 		w.forget(l)
 		return
 	}
@@ -107,6 +107,9 @@ func (w *world) hand(l *letter) int {
 		home+l.Path(), bytes.NewReader(l.Body))
 	if err != nil {
 		panic(err) // the address is ours
+	}
+	if l.Sign != nil {
+		req.Header = l.Sign(w.clock.Now())
 	}
 	for name, values := range l.Header {
 		req.Header[name] = values

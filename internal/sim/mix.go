@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"ledger.internal/ledger/internal/sim/dialect"
 	"ledger.internal/ledger/internal/sim/door"
 	"ledger.internal/ledger/internal/sim/neighbour"
 )
@@ -20,8 +21,9 @@ type Mix struct {
 	Window    int // of each handler
 	LiveViews bool
 	Gateways  []neighbour.Behaviour
-	Weekly    bool // subscriptions are paid weekly rather than monthly
-	Cluster   bool // several servers keep the log
+	Adapters  []dialect.Kind // of the gateways that are real adapters; empty for the others
+	Weekly    bool           // subscriptions are paid weekly rather than monthly
+	Cluster   bool           // several servers keep the log
 
 	// All of these are probabilities at each step, or at each call.
 	Crash  float64
@@ -99,6 +101,10 @@ func drawMix(r *rand.Rand) Mix {
 		m.Failover = at(0.0003, 0.003)
 		m.Late = at(0.002, 0.1)
 		m.Others = at(0.0003, 0.003)
+	}
+	for range m.Gateways {
+		kinds := append(dialect.Kinds(), "", "")
+		m.Adapters = append(m.Adapters, kinds[r.IntN(len(kinds))])
 	}
 	return m
 }

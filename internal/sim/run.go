@@ -119,7 +119,7 @@ func (w *world) remains() invariant.World {
 		Canaries: w.canaries,
 	}
 	r.Captures, r.Returns, r.Receipts = []invariant.Capture{}, []invariant.Return{}, w.receivers.Receipts()
-	for _, name := range w.gatewayNames() {
+	for _, name := range w.names {
 		r.Captures = append(r.Captures, w.gateways[name].Captures()...)
 		r.Returns = append(r.Returns, w.gateways[name].Returns()...)
 	}
@@ -128,7 +128,7 @@ func (w *world) remains() invariant.World {
 
 // watched takes over what the gateways saw the ledger do wrong.
 func (w *world) watched() {
-	for _, name := range w.gatewayNames() {
+	for _, name := range w.names {
 		for _, v := range w.gateways[name].Violations() {
 			w.violation("at %s: %s", name, v)
 		}

@@ -13,6 +13,7 @@ import (
 	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/endpoint"
 	"ledger.internal/ledger/internal/aggregate/merchant"
+	"ledger.internal/ledger/internal/sim/dialect"
 	"ledger.internal/ledger/internal/sim/neighbour"
 )
 
@@ -23,12 +24,10 @@ func (w *world) populate() error {
 	w.receivers = neighbour.NewReceivers(neighbour.ReceiversConfig{
 		Now: w.clock.Now, Random: rand.New(rand.NewPCG(w.seed, 4)), Mischief: w.mix.Receivers, Hit: w.hit,
 	})
-	for i, b := range w.mix.Gateways {
+	for i := range w.mix.Gateways {
 		name := fmt.Sprintf("gateway%d", i+1)
-		w.gateways[name] = neighbour.NewGateway(neighbour.GatewayConfig{
-			Behaviour: b, Now: w.clock.Now, Random: rand.New(rand.NewPCG(w.seed, uint64(10+i))), Mischief: w.mix.Gateway,
-			Send: w.post, Hit: w.hit,
-		})
+		w.gateways[name] = w.bank(i)
+		w.names = append(w.names, name)
 		w.accounts = append(w.accounts, fmt.Sprintf("account%d", i+1))
 	}
 	for i := range w.mix.Merchants {
@@ -43,6 +42,19 @@ func (w *world) populate() error {
 		})
 	}
 	return nil
+}
+
+// bank makes a world's i-th gateway.
+func (w *world) bank(i int) bank {
+	random := rand.New(rand.NewPCG(w.seed, uint64(10+i)))
+	if i < len(w.mix.Adapters) && w.mix.Adapters[i] != "" {
+		return vendor{dialect.New(dialect.Config{
+			Kind: w.mix.Adapters[i], Now: w.clock.Now, Random: random, Mischief: w.mix.Gateway, Send: w.post, Hit: w.hit,
+		})}
+	}
+	return manners{neighbour.NewGateway(neighbour.GatewayConfig{
+		Behaviour: w.mix.Gateways[i], Now: w.clock.Now, Random: random, Mischief: w.mix.Gateway, Send: w.post, Hit: w.hit,
+	})}
 }
 
 // settle makes a merchant, by the ledger's own decisions where it has any: connections to gateways that only the
@@ -60,7 +72,7 @@ func (w *world) settle(m string, r *rand.Rand) error {
 	for i, account := range w.accounts {
 		c := &ledgerv1.ConnectionCreated{
 			MerchantId: m, ConnectionId: account, Gateway: fmt.Sprintf("gateway%d", i+1), Processor: connection.Stripe,
-			Mode: ledgerv1.Mode_MODE_TEST, WebhookSecret: accountOf(m, account).WebhookSecret,
+			Mode: ledgerv1.Mode_MODE_TEST, WebhookSecret: accountOf(m, account).WebhookSecret, Url: accountOf(m, account).URL,
 		}
 		if _, err := aggregate.NewRunner(w.log, connection.Type()).Do(ctx, connection.Stream(m, account), request("connection"), given[connection.State]{
 			{Kind: &ledgerv1.Event_ConnectionCreated{ConnectionCreated: c}},
@@ -107,21 +119,9 @@ func (g given[S]) Decide(S) ([]*ledgerv1.Event, error) { return g, nil }
 func accountOf(merchantID, id string) gateway.Connection {
 	name := "gateway" + strings.TrimPrefix(id, "account")
 	return gateway.Connection{Merchant: merchantID, ID: id, Gateway: name, Processor: connection.Stripe,
+		URL:           "https://" + merchantID + "-" + id + ".example",
 		WebhookSecret: "canary-webhook-" + merchantID + id, NotifyURL: home + "/webhooks/" + name + "/" + merchantID + "/" + id}
 }
 
 // home is where gateways reach the ledger.
 const home = "https://ledger.example"
-
-// adopt tells the gateway behind an account of a method that another system stored there, and of a schedule that the
-// gateway runs by itself.
-func (w *world) adopt(merchantID, sub, id string, method *ledgerv1.PaymentMethod, amount *ledgerv1.Money, byGateway bool) {
-	account := accountOf(merchantID, id)
-	gw := w.gateways[account.Gateway]
-	if w.faults.IntN(8) > 0 { // what is imported is not always right
-		gw.Store(account, sub, method)
-	}
-	if byGateway {
-		gw.Schedule(account, sub, amount)
-	}
-}

@@ -50,7 +50,8 @@ type world struct {
 	log         event.Log
 	cluster     *cluster // the log, if several servers keep it
 	work, views *db.Memory
-	gateways    map[string]*neighbour.Gateway
+	gateways    map[string]bank
+	names       []string // of the gateways
 	accounts    []string // the connections' ids; each merchant has them all
 	receivers   *neighbour.Receivers
 	mail        []*letter
@@ -94,7 +95,7 @@ func newWorld(seed uint64, p plan) (*world, error) {
 	w := &world{
 		seed: seed, plan: p, trace: newTrace(p.verbose), logger: silent(), scheduler: &scheduler{}, clocks: &clocks{now: beginning},
 		choices: rand.New(rand.NewPCG(seed, 1)), faults: rand.New(rand.NewPCG(seed, 2)),
-		log: memory.New(), gateways: map[string]*neighbour.Gateway{}, cut: map[string]int{}, held: map[*waiting]int{},
+		log: memory.New(), gateways: map[string]bank{}, cut: map[string]int{}, held: map[*waiting]int{},
 		sold: map[string][]string{}, duplicates: map[string]bool{}, hits: map[string]int{},
 	}
 	w.mix = drawMix(rand.New(rand.NewPCG(seed, 0)))
@@ -216,7 +217,7 @@ func (w *world) heal() {
 	clear(w.cut)
 	clear(w.held)
 	w.setTime(w.clock.Now(), 0)
-	for _, name := range w.gatewayNames() {
+	for _, name := range w.names {
 		w.gateways[name].Heal()
 	}
 	w.receivers.Heal()
@@ -350,6 +351,11 @@ func (w *world) pass(limit time.Time) bool {
 	if !ok || to.After(limit) {
 		to = limit
 	}
+	for _, gw := range w.gateways {
+		if at, some := gw.next(); some && (!ok || at.Before(to)) {
+			to, ok = at, true
+		}
+	}
 	if w.current().dead.Load() && !w.healing.Load() {
 		w.restart = w.steps // nothing else goes on: the next run may begin
 		if w.away.After(now) && (!ok || to.After(w.away)) {
@@ -368,6 +374,9 @@ func (w *world) setTime(now time.Time, wrong time.Duration) {
 	w.clocks.set(now, wrong)
 	for w.clocks.wake() {
 		w.scheduler.settle()
+	}
+	for _, name := range w.names {
+		w.gateways[name].pass()
 	}
 }
 
@@ -396,15 +405,6 @@ func (w *world) release(c *waiting) {
 	err := w.judge(c)
 	w.trace.call(w, c, err)
 	w.scheduler.release(c, err)
-}
-
-func (w *world) gatewayNames() []string {
-	names := make([]string, 0, len(w.gateways))
-	for name := range w.gateways {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // connection draws one of the merchants' connections.

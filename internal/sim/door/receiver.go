@@ -3,17 +3,22 @@ package door
 import "net/http"
 
 // ToReceivers is the way to the receivers of notifications, behind a door.
-func ToReceivers(t http.RoundTripper, g Guard) http.RoundTripper { return guardedTransport{t, g} }
+func ToReceivers(t http.RoundTripper, g Guard) http.RoundTripper {
+	return guardedTransport{t, g, func(r *http.Request) Call {
+		// Several notifications may be on their way to one receiver at once.
+		return Call{Receiver, "post", r.URL.Host + r.URL.Path + " " + r.Header.Get("webhook-id")}
+	}}
+}
 
 type guardedTransport struct {
 	transport http.RoundTripper
 	guard     Guard
+	call      func(*http.Request) Call
 }
 
 // RoundTrip implements http.RoundTripper. A request whose answer is lost has arrived.
 func (t guardedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	// Several notifications may be on their way to one receiver at once.
-	c := Call{Receiver, "post", r.URL.Host + r.URL.Path + " " + r.Header.Get("webhook-id")}
+	c := t.call(r)
 	if err := t.guard.Before(r.Context(), c); err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // as a RoundTripper has to

@@ -29,6 +29,10 @@ type Webhook struct {
 	Genuine bool
 	// Edited: it says something else under the id of another one.
 	Edited bool
+	// Sign makes the headers when it is delivered, if they tell of the time; else Header has them.
+	Sign func(at time.Time) http.Header
+	// Patient: it is sent again if it is refused.
+	Patient bool
 }
 
 // Path is where it is posted to.
