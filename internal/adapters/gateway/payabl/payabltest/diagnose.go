@@ -44,7 +44,7 @@ func (s *Server) diagnose(w http.ResponseWriter, form url.Values, refusal int) {
 	}
 	w.Header().Set("Content-Type", "text/xml;charset=ISO-8859-1")
 	fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<response>\n<process>\n<error_message>%s</error_message>\n"+
-		"<process_time>%s</process_time>\n<status>%d</status>\n</process>\n", map[bool]string{true: "Pr\xfcfung fehlgeschlagen"}[refusal != 0], stamp(s.now()), refusal)
+		"<process_time>%s</process_time>\n<status>%d</status>\n</process>\n", map[bool]string{true: "Pr\xfcfung fehlgeschlagen"}[refusal != 0], stamp(s.c.Now()), refusal)
 	if refusal == 0 {
 		fmt.Fprint(w, b.String())
 	}

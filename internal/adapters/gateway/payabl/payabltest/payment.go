@@ -31,14 +31,15 @@ func (s *Server) open(form url.Values) (*transaction, bool) {
 }
 
 func (s *Server) step(t *transaction, kind string, code int, amount int64) {
-	t.steps = append(t.steps, step{kind, code, amount, s.now()})
+	now := s.c.Now()
+	t.steps = append(t.steps, step{kind: kind, code: code, amount: amount, at: now, decided: now})
 }
 
-// decide is a step whose code is not final any more: a pending one that is decided.
-func (t *transaction) decide(kind string, code int) {
+// decide is a step whose code is not final any more: a pending one that is decided, by default the last one of its kind.
+func (s *Server) decide(t *transaction, kind string, code int) {
 	for i := range slices.Backward(t.steps) {
 		if t.steps[i].kind == kind {
-			t.steps[i].code = code
+			t.steps[i].code, t.steps[i].decided = code, s.c.Now()
 			return
 		}
 	}
@@ -62,6 +63,9 @@ func (t *transaction) taken() (n int64) {
 	}
 	return n
 }
+
+// stands reports whether a refund was made or is about to be.
+func (st step) stands() bool { return st.kind == "refund" && (st.code == 0 || st.code == 2000) }
 
 // seen reports whether an order id was used with PayPal, where each is taken once.
 func (s *Server) seen(order string) bool {
@@ -87,8 +91,9 @@ func (s *Server) preauthorize(form url.Values) outcome {
 	if t.init {
 		to, amount = "/agreements/approve?token=", 0
 	}
+	t.page = true
 	s.step(t, "order", 2000, amount)
-	return outcome{of: t, code: 2000, amount: amount, url: [2]string{"redirect_url", s.Server.URL + to + t.id}}
+	return outcome{of: t, code: 2000, amount: amount, url: [2]string{"redirect_url", s.c.Site + to + t.id}}
 }
 
 func (s *Server) authorize(form url.Values) outcome {
@@ -101,6 +106,9 @@ func (s *Server) authorize(form url.Values) outcome {
 		b = *m.behaviour
 	}
 	m.used++
+	if m.ended {
+		b = Behaviour{Status: 145001}
+	}
 	if b.Lost {
 		return outcome{fault: b.Fault, code: b.Status}
 	}
@@ -119,7 +127,8 @@ func (s *Server) authorize(form url.Values) outcome {
 	case repeated:
 		o.code = -5002
 	case b.ThreeDS:
-		o.code, o.url = 2000, [2]string{"url_3ds", s.Server.URL + "/3ds?token=" + t.id}
+		t.page = true
+		o.code, o.url = 2000, [2]string{"url_3ds", s.c.Site + "/3ds?token=" + t.id}
 	}
 	s.step(t, "order", o.code, t.amount)
 	if o.code == 0 {
@@ -166,9 +175,9 @@ func (s *Server) refund(form url.Values) outcome {
 		return outcome{fault: b.Fault, code: b.Status}
 	}
 	left := t.taken()
-	for _, r := range t.refunds {
-		if code := t.steps[r.step].code; code == 0 || code == 2000 {
-			left -= r.Amount
+	for _, st := range t.steps {
+		if st.stands() {
+			left -= st.amount
 		}
 	}
 	o := outcome{of: t, code: b.Status, fault: b.Fault, amount: amount}
@@ -176,9 +185,7 @@ func (s *Server) refund(form url.Values) outcome {
 		o.code = -6102
 	}
 	s.step(t, "refund", o.code, amount)
-	if o.code == 0 || o.code == 2000 {
-		t.refunds = append(t.refunds, returned{Refunded{form.Get("external_id"), amount, t.currency}, len(t.steps) - 1})
-	}
+	t.steps[len(t.steps)-1].external = form.Get("external_id")
 	if b.Says != 0 {
 		o.code = b.Says
 	}
@@ -194,20 +201,41 @@ func (s *Server) buyer(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	s.visit(t, r.URL.Query().Get("result") == "approve")
+	http.Redirect(w, r, t.returnURL, http.StatusSeeOther)
+}
+
+// Visit is the buyer where the transaction sent him: he approves, or turns back. false: it does not wait for him.
+func (s *Server) Visit(id string, approve bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.find(id)
+	if t == nil || !t.page || t.code("order") != 2000 {
+		return false
+	}
+	s.visit(t, approve)
+	return true
+}
+
+func (s *Server) visit(t *transaction, approve bool) {
 	code := -5003
-	if r.URL.Query().Get("result") == "approve" {
+	if approve {
 		code = 0
 		if t.init {
 			code = 145006
 		}
 	}
-	t.decide("order", code)
+	s.conclude(t, code)
+}
+
+// conclude decides an order; what is taken with its order is taken then.
+func (s *Server) conclude(t *transaction, code int) {
+	s.decide(t, "order", code)
 	s.tell(t, "order", code)
 	if code == 0 && t.charge {
 		s.step(t, "capture", 0, t.amount)
 		s.tell(t, "capture", 0)
 	}
-	http.Redirect(w, r, t.returnURL, http.StatusSeeOther)
 }
 
 // Method is a method that a buyer stored on payabl.'s own page; paypal says that it is an agreement, and not a card.
@@ -244,12 +272,25 @@ func (s *Server) Decide(id, kind string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.find(id)
-	t.decide(kind, code)
-	s.tell(t, kind, code)
-	if kind == "order" && code == 0 && t.charge {
-		s.step(t, "capture", 0, t.amount)
-		s.tell(t, "capture", 0)
+	if kind == "order" {
+		s.conclude(t, code)
+		return
 	}
+	s.decide(t, kind, code)
+	s.tell(t, kind, code)
+}
+
+// DecideRefund ends a refund that is pending: the one that is the n-th step of its transaction. false: it is not.
+func (s *Server) DecideRefund(id string, n, code int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.find(id)
+	if st := &t.steps[n]; st.kind == "refund" && st.code == 2000 {
+		st.code, st.decided = code, s.c.Now()
+		s.tell(t, "refund", code)
+		return true
+	}
+	return false
 }
 
 // Cancel is the buyer ending an agreement at PayPal. It comes as a transaction of its own, whose id is returned.
@@ -264,7 +305,7 @@ func (s *Server) Cancel(agreement string) string {
 	s.step(t, "order", 145005, 0)
 	s.transactions = append(s.transactions, t)
 	// The agreement's own step stays what it was; only payments to it are refused from now on.
-	m.behaviour = &Behaviour{Status: 145001}
+	m.ended = true
 	s.tell(t, "order", 145005)
 	return t.id
 }
@@ -278,7 +319,7 @@ func (s *Server) AskAbout(id string, amount int64) { s.book("retrieval_request",
 func (s *Server) book(list, id string, amount int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.entries = append(s.entries, entry{list, s.find(id), amount, s.now()})
+	s.entries = append(s.entries, entry{list, s.find(id), amount, s.c.Now()})
 }
 
 // Charged are the amounts that were taken under an order id, with their currency.
@@ -305,9 +346,9 @@ func (s *Server) Refunds(externalID string) (list []Refunded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.transactions {
-		for _, r := range t.refunds {
-			if r.ExternalID == externalID && t.steps[r.step].code == 0 {
-				list = append(list, r.Refunded)
+		for _, st := range t.steps {
+			if st.kind == "refund" && st.code == 0 && st.external == externalID {
+				list = append(list, Refunded{externalID, st.amount, t.currency})
 			}
 		}
 	}

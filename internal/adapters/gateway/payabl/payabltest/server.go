@@ -1,6 +1,7 @@
 package payabltest
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
@@ -48,15 +49,22 @@ type Behaviour struct {
 	Refund  *Behaviour
 }
 
+// Config is what a back office has to know.
+type Config struct {
+	// Merchant and Secret are its one account's.
+	Merchant, Secret string
+	Now              func() time.Time
+	// Site is the address of the pages that buyers are sent to.
+	Site string
+	// Tell gets each notification. It must not call the server.
+	Tell func(url string, body []byte)
+}
+
 // Server is one back office. Its accounts know each other's transactions no more than payabl.'s do.
 type Server struct {
-	*httptest.Server
-	now      func() time.Time
-	merchant string
-	secret   string
-	client   *http.Client
+	c        Config
+	end      func() // ends what makes it reachable
 	stopping chan struct{}
-	telling  sync.WaitGroup
 
 	mu           sync.Mutex
 	last         int
@@ -74,15 +82,18 @@ type transaction struct {
 	charge                    bool // payment_authorize: taken with its order
 	behaviour                 *Behaviour
 	used                      int
+	page                      bool // the buyer was sent away
+	ended                     bool // the agreement is
 	steps                     []step
-	refunds                   []returned
 }
 
 type step struct {
-	kind   string
-	code   int
-	amount int64
-	at     time.Time
+	kind     string
+	code     int
+	amount   int64
+	at       time.Time
+	external string    // external_id of a refund
+	decided  time.Time // when it got the code that it has
 }
 
 // entry is a line of a list: a chargeback, a retrieval request.
@@ -93,12 +104,6 @@ type entry struct {
 	at     time.Time
 }
 
-// returned is a refund, and which step of its payment it is.
-type returned struct {
-	Refunded
-	step int
-}
-
 // Refunded is money that went back.
 type Refunded struct {
 	ExternalID string
@@ -106,25 +111,44 @@ type Refunded struct {
 	Currency   string
 }
 
-// NewServer starts a back office with one account. Close it.
+// New is a back office without an address: a handler.
+func New(c Config) *Server {
+	return &Server{c: c, end: func() {}, stopping: make(chan struct{}), last: 105108235}
+}
+
+// NewServer starts a back office with one account, which sends its notifications. Close it.
 func NewServer(merchant, secret string, now func() time.Time) *Server {
-	s := &Server{now: now, merchant: merchant, secret: secret, client: &http.Client{}, stopping: make(chan struct{}), last: 105108235}
-	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	var telling sync.WaitGroup
+	client := &http.Client{}
+	s := New(Config{Merchant: merchant, Secret: secret, Now: now, Tell: func(url string, body []byte) {
+		telling.Go(func() {
+			resp, err := client.Post(url, "application/x-www-form-urlencoded", bytes.NewReader(body))
+			if err == nil {
+				_ = resp.Body.Close()
+			}
+		})
+	}})
+	local := httptest.NewServer(s)
+	s.c.Site = local.URL
+	s.end = func() {
+		telling.Wait()
+		local.Close()
+		client.CloseIdleConnections()
+	}
 	return s
 }
 
 // URL is the address of the API.
-func (s *Server) URL() string { return s.Server.URL + backOffice }
+func (s *Server) URL() string { return s.c.Site + backOffice }
 
 // Close lets waiting callers go and ends the server.
 func (s *Server) Close() {
 	close(s.stopping)
-	s.telling.Wait()
-	s.Server.Close()
-	s.client.CloseIdleConnections()
+	s.end()
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	action, ok := strings.CutPrefix(r.URL.Path, backOffice)
 	if !ok {
 		s.buyer(w, r)
@@ -152,7 +176,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 // refuse is the code of a request that is not looked at, or 0.
 func (s *Server) refuse(form url.Values, err error) int {
-	if err != nil || form.Get("merchantid") != s.merchant {
+	if err != nil || form.Get("merchantid") != s.c.Merchant {
 		return -999
 	}
 	var names []string
@@ -166,7 +190,7 @@ func (s *Server) refuse(form url.Values, err error) int {
 	for _, name := range names {
 		values += form.Get(name)
 	}
-	sum := sha1.Sum([]byte(values + s.secret))
+	sum := sha1.Sum([]byte(values + s.c.Secret))
 	if hex.EncodeToString(sum[:]) != form.Get("signature") {
 		return -6000
 	}
@@ -286,17 +310,11 @@ func (s *Server) tell(t *transaction, kind string, code int) {
 	if t.notifyURL == "" {
 		return
 	}
-	stamp := strconv.FormatInt(s.now().Unix(), 10)
-	sum := sha256.Sum256([]byte(t.id + kind + strconv.Itoa(code) + stamp + s.secret))
+	stamp := strconv.FormatInt(s.c.Now().Unix(), 10)
+	sum := sha256.Sum256([]byte(t.id + kind + strconv.Itoa(code) + stamp + s.c.Secret))
 	body := encode([]string{
 		"transactionid", t.id, "errorcode", strconv.Itoa(code), "security", hex.EncodeToString(sum[:]), "type", kind,
 		"orderid", t.order, "errormessage", "", "timestamp", stamp,
 	})
-	to := t.notifyURL
-	s.telling.Go(func() {
-		resp, err := s.client.Post(to, "application/x-www-form-urlencoded", strings.NewReader(body))
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-	})
+	s.c.Tell(t.notifyURL, []byte(body))
 }
