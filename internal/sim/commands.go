@@ -60,7 +60,8 @@ func (c *customer) begin(id string) command {
 
 // token is what the buyer pays with at a connection's gateway.
 func (c *customer) token(connection, id string) string {
-	return c.world.gateways[accountOf(c.merchant, connection).Gateway].token(c.random, id)
+	account := accountOf(c.merchant, connection)
+	return c.world.gateways[account.Gateway].token(c.random, account, id)
 }
 
 // takeOver imports a subscription that another system has sold; some are charged by their gateway.

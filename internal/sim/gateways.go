@@ -29,7 +29,9 @@ type bank interface {
 	next() (time.Time, bool)
 	pass()
 	// token is what a buyer pays with for the first time; empty if he is sent to a page of the gateway's.
-	token(r *rand.Rand, id string) string
+	token(r *rand.Rand, conn gateway.Connection, id string) string
+	// credentials completes a connection by what proves that the ledger may use it.
+	credentials(gateway.Connection) gateway.Connection
 	// adopt gives an account a method that it had before the ledger came, and perhaps a schedule of its own.
 	adopt(w *world, conn gateway.Connection, sub string, amount *ledgerv1.Money, byGateway bool) *ledgerv1.PaymentMethod
 	// expressible reports whether an amount can be asked for there at all.
@@ -45,7 +47,9 @@ func (manners) next() (at time.Time, ok bool) { return at, false }
 
 func (manners) pass() {}
 
-func (manners) token(_ *rand.Rand, id string) string { return "tok_" + id }
+func (manners) token(_ *rand.Rand, _ gateway.Connection, id string) string { return "tok_" + id }
+
+func (manners) credentials(conn gateway.Connection) gateway.Connection { return conn }
 
 func (manners) expressible(*ledgerv1.Money) bool { return true }
 
@@ -71,13 +75,14 @@ func (v vendor) next() (time.Time, bool) { return v.Next() }
 
 func (v vendor) pass() { v.Pass() }
 
-func (v vendor) token(r *rand.Rand, _ string) string { return v.Token(r) }
+func (v vendor) token(r *rand.Rand, conn gateway.Connection, _ string) string {
+	return v.Token(conn, r)
+}
+
+func (v vendor) credentials(conn gateway.Connection) gateway.Connection { return v.Credentials(conn) }
 
 func (v vendor) expressible(m *ledgerv1.Money) bool { return v.Expressible(m) }
 
-func (v vendor) adopt(w *world, conn gateway.Connection, sub string, _ *ledgerv1.Money, _ bool) *ledgerv1.PaymentMethod {
-	if w.faults.IntN(8) == 0 { // what is imported is not always right
-		return &ledgerv1.PaymentMethod{Reference: "pm_imported_" + conn.Merchant + "_" + sub}
-	}
-	return v.Store(conn)
+func (v vendor) adopt(w *world, conn gateway.Connection, _ string, _ *ledgerv1.Money, _ bool) *ledgerv1.PaymentMethod {
+	return v.Store(conn, w.faults.IntN(8) == 0) // what is imported is not always right
 }

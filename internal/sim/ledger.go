@@ -114,7 +114,7 @@ func (l *ledger) open(ctx context.Context) (err error) {
 		return err
 	}
 	p := process.New(process.Config{
-		Subscriptions: l.subscriptions, Connect: l.connections.Find, Circumstances: l.circumstances, Clock: w.ledgerClock,
+		Subscriptions: l.subscriptions, Connect: l.connect, Circumstances: l.circumstances, Clock: w.ledgerClock,
 		Logger: w.logger, Head: head, Wakers: map[string]process.Waker{connection.Category: l.connections.Wake},
 	})
 	wake := process.NewWake(p, l.work)
@@ -198,6 +198,15 @@ func (l *ledger) apiConfig() rpc.Config {
 
 // nobody operates the simulated ledger.
 type nobody struct{ rpc.Operator }
+
+// connect finds a connection and its adapter.
+func (l *ledger) connect(ctx context.Context, merchantID, id string) (gateway.Connection, gateway.Gateway, error) {
+	conn, gw, err := l.connections.Find(ctx, merchantID, id)
+	if err != nil {
+		return conn, nil, err
+	}
+	return l.world.gateways[conn.Gateway].credentials(conn), gw, nil
+}
 
 // circumstances are what a merchant and a connection say that a decision about a subscription may depend on.
 func (l *ledger) circumstances(ctx context.Context, merchantID, connectionID string) (in subscription.Circumstances, err error) {

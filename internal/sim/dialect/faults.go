@@ -13,6 +13,10 @@ const (
 	RedirectApproved = "redirect.approved"
 	RedirectDeclined = "redirect.declined"
 	RedirectEnded    = "redirect.ran_out"
+	RedirectAborted  = "redirect.aborted"
+	RedirectNever    = "redirect.never"
+
+	RefusedForAMinute = "call.refused_for_a_minute"
 )
 
 // common are the faults that every kind can have.
@@ -34,6 +38,7 @@ var own = map[Kind][]string{
 		neighbour.ChargeStopOrder, neighbour.ChargeWrongCurrency, neighbour.RefundReversed,
 		neighbour.SelfInquiry, neighbour.SelfOpened, neighbour.SelfWon, neighbour.SelfLost, neighbour.SelfInquiryClosed, neighbour.SelfRefund,
 	},
+	Payabl: {RedirectAborted, RedirectNever, RefusedForAMinute},
 }
 
 // Faults lists the names that houses tell to Hit: each fault with each adapter that can have it.

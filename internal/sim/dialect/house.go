@@ -23,10 +23,11 @@ type Kind string
 // The kinds.
 const (
 	Stripe Kind = "stripe"
+	Payabl Kind = "payabl"
 )
 
 // Kinds lists them.
-func Kinds() []Kind { return []Kind{Stripe} }
+func Kinds() []Kind { return []Kind{Stripe, Payabl} }
 
 // Config is what a House needs. All but Mischief is required.
 type Config struct {
@@ -81,8 +82,8 @@ type vendor interface {
 	acts(h *House, a *account) []func(*rand.Rand) string
 	captures() []invariant.Capture
 	returns() []invariant.Return
-	// store gives the account a method that it had before the ledger came.
-	store() *ledgerv1.PaymentMethod
+	// store gives the account a method that it had before the ledger came, and that may have ended since.
+	store(ended bool) *ledgerv1.PaymentMethod
 	// token draws what a buyer pays with.
 	token(*rand.Rand) string
 	// expressible reports whether an amount can be asked for at all.
@@ -100,7 +101,7 @@ type account struct {
 
 // New returns a vendor without accounts.
 func New(c Config) *House {
-	open, ok := map[Kind]func(*House, gateway.Connection) vendor{Stripe: openStripe}[c.Kind]
+	open, ok := map[Kind]func(*House, gateway.Connection) vendor{Stripe: openStripe, Payabl: openPayabl}[c.Kind]
 	if !ok {
 		panic(fmt.Sprintf("there is no adapter for %q", c.Kind))
 	}
@@ -117,6 +118,12 @@ func (h *House) Connect(_ context.Context, conn gateway.Connection) error {
 	defer h.mu.Unlock()
 	h.accounts = append(h.accounts, &account{vendor: h.open(h, conn), Connection: conn, host: u.Host})
 	return nil
+}
+
+// at is the account of a connection.
+func (h *House) at(conn gateway.Connection) *account {
+	i := slices.IndexFunc(h.accounts, func(a *account) bool { return a.Merchant == conn.Merchant && a.ID == conn.ID })
+	return h.accounts[i]
 }
 
 // Adapter is the real adapter, in front of the vendor behind a transport that leads to House.RoundTrip.
@@ -309,16 +316,20 @@ func (h *House) Expressible(m *ledgerv1.Money) bool {
 }
 
 // Token is what a buyer pays with for the first time; empty if he is sent to a page of the vendor's.
-func (h *House) Token(r *rand.Rand) string { return h.accounts[0].token(r) }
+func (h *House) Token(conn gateway.Connection, r *rand.Rand) string { return h.at(conn).token(r) }
 
-// Store gives an account a method that it had before the ledger came, and returns it.
-func (h *House) Store(conn gateway.Connection) *ledgerv1.PaymentMethod {
+// Store gives an account a method that it had before the ledger came, and that may have ended since.
+func (h *House) Store(conn gateway.Connection, ended bool) *ledgerv1.PaymentMethod {
 	return alone(h, func(time.Time) *ledgerv1.PaymentMethod {
-		for _, a := range h.accounts {
-			if a.Merchant == conn.Merchant && a.ID == conn.ID {
-				return a.store()
-			}
-		}
-		return nil
+		h.changed = true
+		return h.at(conn).store(ended)
 	})
+}
+
+// Credentials completes a connection by what proves that the ledger may use it.
+func (h *House) Credentials(conn gateway.Connection) gateway.Connection {
+	if h.Kind == Payabl {
+		return payablCredentials(conn)
+	}
+	return conn
 }

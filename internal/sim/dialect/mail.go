@@ -13,12 +13,12 @@ type message struct {
 	body []byte
 	// sign makes the headers of one that is sent at an instant; it is a right signature, or a wrong one.
 	sign func(at time.Time, right bool) http.Header
+	// forged is another body that the signature is not of; nil if a wrong signature does.
+	forged []byte
 	// losable: the ledger has promised to find out by itself.
 	losable bool
 	// patient: it is sent again for days if it is refused.
 	patient bool
-	// brief is how long it is believed after it was made; 0 for one that is signed when it is sent.
-	brief time.Duration
 }
 
 // spread sends off what is new at an account, and whatever else comes of it.
@@ -65,8 +65,12 @@ func (h *House) send(a *account, m message) {
 // post puts a message into the mail. One that nobody signed is posted under the id of the true one, which must not be
 // taken for it.
 func (h *House) post(a *account, m message, from time.Time, genuine bool) {
+	body := m.body
+	if !genuine && m.forged != nil {
+		body = m.forged
+	}
 	h.out = append(h.out, neighbour.Webhook{
-		Gateway: a.Gateway, Merchant: a.Merchant, Connection: a.ID, ID: m.id, Body: m.body, NotBefore: from, Genuine: genuine,
+		Gateway: a.Gateway, Merchant: a.Merchant, Connection: a.ID, ID: m.id, Body: body, NotBefore: from, Genuine: genuine,
 		Patient: m.patient && genuine, Sign: func(at time.Time) http.Header { return m.sign(at, genuine) },
 	})
 }

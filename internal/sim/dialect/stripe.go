@@ -56,8 +56,11 @@ func (s *stripeAccount) expressible(m *ledgerv1.Money) bool {
 	return m.GetCurrencyCode() != "KWD" || m.GetMinorUnits()%10 == 0
 }
 
-func (s *stripeAccount) store() *ledgerv1.PaymentMethod {
+func (s *stripeAccount) store(ended bool) *ledgerv1.PaymentMethod {
 	m := s.Store()
+	if ended {
+		_ = s.Detach(m.ID) // it is there
+	}
 	return &ledgerv1.PaymentMethod{Reference: m.Customer + "/" + m.ID}
 }
 
