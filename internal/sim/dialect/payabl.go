@@ -199,6 +199,9 @@ func (p *payablAccount) decide(h *House, r *request) {
 			{m.RefundDeclined, neighbour.RefundRefused, payabltest.Behaviour{Status: refundAborted}},
 			{m.RefundPending, "", payabltest.Behaviour{Status: pending}},
 		}
+		if m.RefundPending > 0 {
+			draws[1].p = 0.7 // "the usual answer": https://docs.payabl.com/docs/refund-1
+		}
 	}
 	for _, d := range draws {
 		if !h.chance(d.p) {
@@ -237,6 +240,12 @@ func (p *payablAccount) waits(h *House, a *account) {
 		}
 		switch w.Kind {
 		case "page":
+			if h.chance(0.2) {
+				h.hit(RedirectNever)
+				continue
+			}
+			p.buyerComes(h, w.ID, now)
+		case "3ds": // of which no deadline is known: his bank decides if he does not
 			p.buyerComes(h, w.ID, now)
 		case "order":
 			h.schedule(now.Add(h.within(20*time.Hour)), func() { p.bankPays(h, w.ID) })
@@ -246,18 +255,14 @@ func (p *payablAccount) waits(h *House, a *account) {
 	}
 }
 
-// buyerComes plans what the buyer does where he was sent: he approves, he turns back, or he never comes.
+// buyerComes plans what the buyer does where he was sent: he approves or he turns back, perhaps too late.
 func (p *payablAccount) buyerComes(h *House, id string, now time.Time) {
-	what := h.Random.IntN(5)
-	if what == 0 {
-		h.hit(RedirectNever)
-		return
-	}
+	approves := !h.chance(0.25)
 	h.schedule(now.Add(h.within(redirectExpiry+time.Hour)), func() {
-		if !p.Visit(id, what > 1) {
+		if !p.Visit(id, approves) {
 			return
 		}
-		if what > 1 {
+		if approves {
 			h.hit(RedirectApproved)
 		} else {
 			h.hit(RedirectAborted)
@@ -310,7 +315,7 @@ func (p *payablAccount) news() (list []message) {
 func (p *payablAccount) acts(*House, *account) []func(*rand.Rand) string {
 	return []func(*rand.Rand) string{func(r *rand.Rand) string {
 		m, ok := one(r, p.Book().Methods)
-		if !ok {
+		if !ok || r.IntN(4) > 0 { // else few live to be charged again
 			return ""
 		}
 		p.Cancel(m)

@@ -7,6 +7,7 @@ const (
 	processes     = "internal/adapters/process/"
 	notifications = "internal/adapters/ipn/"
 	projections   = "internal/projection/"
+	adapters      = "internal/adapters/gateway/"
 )
 
 // bugs is the table. To add one, add a row: the text has to stand in the file exactly once, on as few lines as show
@@ -241,6 +242,73 @@ var bugs = []bug{
 	{name: "a number that was used is given back", edit: edit{"internal/adapters/rpc/start.go",
 		`if res.Replayed || refusedBy(err) {`,
 		`if true {`}},
+
+	// The adapters.
+	{name: "stripe: an internal error is a decline", edit: edit{adapters + "stripe/call.go",
+		`	return unknown("status %d, %s %s: %s", reply.Status, e.Type, e.Code, e.Message)
+}
+
+// errorOf`,
+		`	return e.result("")
+}
+
+// errorOf`}},
+	{name: "stripe: a look-up trusts our clock", edit: edit{adapters + "stripe/lookup.go",
+		`	skew = time.Hour`,
+		`	skew = 5 * time.Minute`}},
+	{name: "stripe: a customer is made anew for every call", edit: edit{adapters + "stripe/charge.go",
+		`fmt.Sprintf("%s-customer-%d", c.Key, try)`,
+		`fmt.Sprintf("%s-customer-%d-%d", c.Key, try, time.Now().UnixNano())`}, also: []edit{{adapters + "stripe/charge.go",
+		`	"strings"
+
+	stripego`,
+		`	"strings"
+	"time"
+
+	stripego`}, {adapters + "stripe/charge.go",
+		`Params: as(ctx, conn, c.Key), Amount: &units,`,
+		`Params: as(ctx, conn, c.Key+customer), Amount: &units,`}}},
+	{name: "stripe: a decline on Stripe's page is the end", edit: edit{adapters + "stripe/lookup.go",
+		`		case i.Metadata[metaCheckout] != "":`,
+		`		case false:`}},
+	{name: "stripe: who failed to prove himself may still pay", edit: edit{adapters + "stripe/lookup.go",
+		`		case authenticationFailed[i.lastError().Code]:`,
+		`		case false:`}},
+	{name: "stripe: a refund that came back has failed from the start", edit: edit{adapters + "stripe/intent.go",
+		`cmp.Or(r.FailureReason, r.Status), Reversed: true,`,
+		`cmp.Or(r.FailureReason, r.Status),`}},
+	{name: "stripe: a setup intent is looked up before its page", edit: edit{adapters + "stripe/lookup.go",
+		`		g.lookupIntent("/v1/payment_intents"), g.lookupSession, g.lookupRefund, g.lookupIntent("/v1/setup_intents"),`,
+		`		g.lookupIntent("/v1/payment_intents"), g.lookupIntent("/v1/setup_intents"), g.lookupSession, g.lookupRefund,`}},
+	{name: "payabl: a payment is sent again without a look-up", edit: edit{adapters + "payabl/adapter.go",
+		`gateway.Traits{Horizon: horizon}`,
+		`gateway.Traits{Horizon: horizon, KeyLifetime: 24 * time.Hour}`}},
+	{name: "payabl: a consent is charged again while nobody has heard of the payment", edit: edit{adapters + "payabl/find.go",
+		`	if err != nil || len(t.sales) > 0 {
+		return t, err
+	}
+	t.redirects`,
+		`	if err != nil {
+		return t, err
+	}
+	t.sales = nil
+	t.redirects`}},
+	{name: "payabl: the buyer's consent is his payment", edit: edit{adapters + "payabl/find.go",
+		`	case t.given() && note.kind == store:`,
+		`	case t.given() && note.kind != once:`}},
+	{name: "payabl: one refund is found for two", edit: edit{adapters + "payabl/refund.go",
+		`len(standing) > max(r.Others, 0):`,
+		`len(standing) > 0:`}, also: []edit{{adapters + "payabl/refund.go",
+		`standing[max(r.Others, 0)]`,
+		`standing[0]`}}},
+	{name: "payabl: an answer that it does not know itself is a decline", edit: edit{adapters + "payabl/code.go",
+		`	case doubt:
+		return gateway.Result{Class: gateway.Unknown, Why: why}, true
+`,
+		``}},
+	{name: "payabl: an agreement that has ended is an ordinary decline", edit: edit{adapters + "payabl/code.go",
+		`r.Category, r.AgreementLost = ledgerv1.DeclineCategory_DECLINE_CATEGORY_HARD, true`,
+		`r.Category = ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT`}},
 
 	// Handlers.
 	{name: "the cursor passes what is still being handled", edit: edit{"internal/adapters/bus/window.go",

@@ -52,7 +52,7 @@ func (s *Server) Book() (b Book) {
 // Waiting is what waits for somebody outside of payabl.: a buyer who was sent away, or a bank.
 type Waiting struct {
 	ID   string
-	Kind string // page, order or refund
+	Kind string // page or 3ds, where the buyer was sent; order or refund
 	Step int    // of a refund
 }
 
@@ -64,6 +64,8 @@ func (s *Server) Waiting() (list []Waiting) {
 		for n, st := range t.steps {
 			switch {
 			case st.code != 2000:
+			case st.kind == "order" && t.page && t.charge:
+				list = append(list, Waiting{t.id, "3ds", n})
 			case st.kind == "order" && t.page:
 				list = append(list, Waiting{t.id, "page", n})
 			case st.kind == "order" || st.kind == "refund":
