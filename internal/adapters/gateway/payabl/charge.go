@@ -152,7 +152,7 @@ func (g *Gateway) sendAway(ctx context.Context, conn gateway.Connection, c gatew
 	switch means {
 	case pending, approved, activated: // even of an approval at once, nothing is charged yet
 		r := a.pendingResult()
-		r.ExpiresAt = note.until
+		r.ExpiresAt = note.over()
 		return r
 	}
 	if r, ok := turnedAway(a.code); ok {

@@ -171,7 +171,7 @@ func (t trail) next(now time.Time) (transaction, move) {
 		return tx, paysNext
 	case note.kind == once && given && !tx.taken() && now.Before(note.until):
 		return tx, capturesNext
-	case note.kind == once && given && !tx.taken() && !now.Before(note.until.Add(horizon)):
+	case note.kind == once && given && !tx.taken() && !now.Before(note.over()):
 		return tx, releasesNext
 	}
 	return tx, nothingNext
@@ -276,8 +276,8 @@ func (t transaction) consented(note memo, now time.Time) gateway.Result {
 			return unknown("transaction %s names no currency", t.id)
 		}
 		return acceptedResult(t.id, money.New(s.amount.CurrencyCode, 0), agreement(t))
-	case now.Before(note.until.Add(horizon)): // what was sent just before the deadline may still turn up
-		return gateway.Result{Class: gateway.Pending, Reference: t.id, ExpiresAt: note.until}
+	case now.Before(note.over()):
+		return gateway.Result{Class: gateway.Pending, Reference: t.id, ExpiresAt: note.over()}
 	}
 	return gateway.Result{
 		Class: gateway.Rejected, Reference: t.id, Expired: true,

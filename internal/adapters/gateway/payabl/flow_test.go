@@ -85,7 +85,7 @@ func TestAgreementAndFirstPayment(t *testing.T) {
 	w := newWorld(t)
 	c := firstPayment(4700)
 	r := w.charge(t, c, gateway.Pending)
-	if want := start.Add(72 * time.Hour); !r.ExpiresAt.Equal(want) {
+	if want := start.Add(72*time.Hour + horizon); !r.ExpiresAt.Equal(want) {
 		t.Errorf("expires at %s, want %s", r.ExpiresAt, want)
 	}
 	w.find(t, c, gateway.Pending)
@@ -185,7 +185,10 @@ func TestRedirectRunsOut(t *testing.T) {
 			w.wait(72 * time.Hour)
 			w.find(t, c, gateway.Pending) // what was sent a moment before may turn up
 			w.decide(t, r.NextAction.GetRedirectUrl(), true)
-			w.find(t, c, gateway.Pending)
+			// Whoever has waited until then gives it up.
+			if got := w.find(t, c, gateway.Pending); !got.ExpiresAt.Equal(w.clock.Now().Add(horizon)) {
+				t.Errorf("expires at %s, which is not when nothing can turn up any more", got.ExpiresAt)
+			}
 			w.wait(horizon)
 			for range 2 {
 				if got := w.find(t, c, gateway.Rejected); !got.Expired || got.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT {

@@ -67,6 +67,9 @@ func (m memo) String() string {
 	return v.Encode()
 }
 
+// over is when nothing can come of a redirect any more: what was sent just before it ran out may turn up until then.
+func (m memo) over() time.Time { return m.until.Add(horizon) }
+
 // errNoMemo says that a payment is not of our asking, or was edited.
 var errNoMemo = errors.New("it carries no memo of ours")
 
