@@ -23,6 +23,7 @@ type finding struct {
 	charges   []gateway.Charge // found as still wanted
 	refunds   []gateway.Refund
 	confirmed int
+	inHand    bool // the buyer has done his part, and his bank takes its time
 }
 
 func (f *finding) Lookup(ctx context.Context, conn gateway.Connection, key string, sent time.Time) (gateway.Result, bool, error) {
@@ -36,6 +37,9 @@ func (f *finding) FindCharge(ctx context.Context, conn gateway.Connection, c gat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.charges = append(f.charges, c)
+	if f.inHand {
+		return gateway.Result{Class: gateway.Pending, Reference: "taken up"}, true, nil
+	}
 	return f.Gateway.Lookup(ctx, conn, c.Key, sent)
 }
 
@@ -66,6 +70,23 @@ func newFindingWorld(t *testing.T) (*world, *finding) {
 	w := newWorld(t, options{noKeys: true})
 	w.finder = &finding{Gateway: w.gateway}
 	return w, w.finder
+}
+
+// The end that a gateway names is the buyer's. Once he has paid, and his bank has not decided, the payment is not over when
+// that comes: it may be captured yet.
+func TestWhatTheGatewayHasInHandDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	w, f := newFindingWorld(t)
+	w.start("s", "")
+	w.run()
+	w.wantEvents("s", 2, "payment_pending")
+	f.inHand = true
+	w.advance(10 * 24 * time.Hour)
+	w.wantEvents("s", 3)
+	f.inHand = false
+	w.advance(24 * time.Hour)
+	w.wantNoFailure()
+	w.wantEvents("s", 3, "payment_not_charged")
 }
 
 // What is still wanted is found with all that was asked for; what is not, by its key alone, for the money is not to be

@@ -13,21 +13,24 @@ import (
 )
 
 // reconcile asks the gateways about everything of a subscription that is in doubt or pending, and records proof:
-// what the gateway knows, or, past its horizon, that it knows nothing.
-func (p *Process) reconcile(ctx context.Context, stream string, s subscription.State) error {
+// what the gateway knows, or, past its horizon, that it knows nothing. inHand: a gateway has a payment in hand that does
+// not end now, whatever end it named when the buyer had yet to do his part.
+func (p *Process) reconcile(ctx context.Context, stream string, s subscription.State) (inHand bool, err error) {
 	var errs []error
 	for _, l := range s.Lookups() {
-		if err := p.lookUp(ctx, stream, s, l); err != nil {
+		has, err := p.lookUp(ctx, stream, s, l)
+		if err != nil {
 			errs = append(errs, err)
 		}
+		inHand = inHand || has
 	}
-	return errors.Join(errs...)
+	return inHand, errors.Join(errs...)
 }
 
-func (p *Process) lookUp(ctx context.Context, stream string, s subscription.State, l subscription.Lookup) error {
+func (p *Process) lookUp(ctx context.Context, stream string, s subscription.State, l subscription.Lookup) (inHand bool, err error) {
 	conn, gw, err := p.Connect(ctx, s.Started.MerchantId, l.Connection)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if l.Attempt != nil {
 		return p.findOut(ctx, stream, conn, gw, l, p.chargeFinder(gw, conn, s, l.Attempt))
@@ -41,15 +44,16 @@ func (p *Process) findOut(
 ) error {
 	res, found, err := find(ctx, asked(l))
 	if err != nil {
-		return fmt.Errorf("look up %s: %w", l.Key, err)
+		return false, fmt.Errorf("look up %s: %w", l.Key, err)
 	}
 	if !found {
-		return p.notFound(ctx, stream, conn, gw, l)
+		return false, p.notFound(ctx, stream, conn, gw, l)
 	}
 	if l.Attempt != nil {
-		return p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
+		inHand = res.Class == gateway.Pending && (res.ExpiresAt.IsZero() || res.ExpiresAt.After(p.Clock.Now()))
+		return inHand, p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
 	}
-	return p.reportRefund(ctx, stream, conn, l.Refund, uuid.Nil, res)
+	return false, p.reportRefund(ctx, stream, conn, l.Refund, uuid.Nil, res)
 }
 
 // asked is when a call was asked for, and so the earliest time at which it can have been sent.

@@ -106,7 +106,7 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 	if err != nil {
 		return time.Time{}, err
 	}
-	unasked := w.reconcile(ctx, stream, s)
+	inHand, unasked := w.reconcile(ctx, stream, s)
 	if unasked != nil {
 		// A gateway that does not answer must not keep what is due from happening.
 		w.Logger.Warn("look-up failed", "stream", stream, "error", unasked)
@@ -121,7 +121,7 @@ func (w *Wake) wakeOne(ctx context.Context, stream string) (next time.Time, err 
 	}
 	now := w.Clock.Now()
 	res, err := w.do(ctx, stream, fmt.Sprintf("wake/%d", revision), "schedule", uuid.Nil, subscription.Wake{
-		Now: now, Unasked: unasked != nil, Circumstances: around,
+		Now: now, Unasked: unasked != nil || inHand, Circumstances: around,
 	})
 	if err != nil {
 		return time.Time{}, err

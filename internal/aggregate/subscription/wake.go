@@ -10,8 +10,8 @@ import (
 // connection is held: no attempt, no failure, and the window does not end.
 type Wake struct {
 	Now time.Time
-	// Unasked says that a gateway was not asked, or has not answered, what became of something that it has. Then nothing
-	// pending expires: it may have been charged.
+	// Unasked says that a gateway was not asked, or has not answered, what became of something that it has, or has answered
+	// that it goes on. Then nothing pending expires: it may have been charged.
 	Unasked bool
 	Circumstances
 }
