@@ -123,7 +123,11 @@ func (c *customer) refund(id, sub string, s subscription.State) command {
 	ch := s.Charges[c.random.IntN(len(s.Charges))]
 	r.OrderId = ch.OrderID
 	if full := ch.Amounts.GetFull(); c.random.IntN(2) == 0 && full.GetMinorUnits() > 1 {
-		r.Amount = money.New(full.CurrencyCode, 1+c.random.Int64N(full.MinorUnits))
+		minor := 1 + c.random.Int64N(full.MinorUnits)
+		if minor%3 == 0 {
+			minor = (full.MinorUnits + 2) / 3 // so that some refunds are of the same amount
+		}
+		r.Amount = money.New(full.CurrencyCode, minor)
 	}
 	if r.AlsoCancel {
 		r.CancelReason = ledgerv1.CancelReason_CANCEL_REASON_BUYER

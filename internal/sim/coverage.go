@@ -150,6 +150,7 @@ func (w *world) review() {
 			return nil
 		}
 		s := states[e.Stream]
+		w.lookAtLateCharge(e.Stream, s, e.GetLateChargeObserved())
 		for _, hard := range situations {
 			if hard.is(s, e.Event) {
 				w.hit(hard.name)

@@ -34,6 +34,8 @@ type bank interface {
 	credentials(gateway.Connection) gateway.Connection
 	// adopt gives an account a method that it had before the ledger came, and perhaps a schedule of its own.
 	adopt(w *world, conn gateway.Connection, sub string, amount *ledgerv1.Money, byGateway bool) *ledgerv1.PaymentMethod
+	// final says that what it has declined is never captured.
+	final() bool
 	// expressible reports whether an amount can be asked for there at all.
 	expressible(*ledgerv1.Money) bool
 }
@@ -50,6 +52,8 @@ func (manners) pass() {}
 func (manners) token(_ *rand.Rand, _ gateway.Connection, id string) string { return "tok_" + id }
 
 func (manners) credentials(conn gateway.Connection) gateway.Connection { return conn }
+
+func (manners) final() bool { return false }
 
 func (manners) expressible(*ledgerv1.Money) bool { return true }
 
@@ -80,6 +84,8 @@ func (v vendor) token(r *rand.Rand, conn gateway.Connection, _ string) string {
 }
 
 func (v vendor) credentials(conn gateway.Connection) gateway.Connection { return v.Credentials(conn) }
+
+func (vendor) final() bool { return true }
 
 func (v vendor) expressible(m *ledgerv1.Money) bool { return v.Expressible(m) }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 	"ledger.internal/ledger/internal/sim/invariant"
 )
@@ -40,6 +41,17 @@ func (w *world) lookAtAttempt(stream string, a *subscription.Attempt) {
 	case a.Status == subscription.AttemptDuplicate && !a.Returned:
 		w.violation("I-09: %s: the second capture of pay number %d was not returned", stream, a.Number)
 	}
+}
+
+// lookAtLateCharge checks that a real adapter never says too early that nothing was charged. Gateways of package
+// neighbour do capture what they have declined; Stripe and payabl. do not. A consent to be charged later, which moves
+// nothing, may come after its time.
+func (w *world) lookAtLateCharge(stream string, before subscription.State, late *ledgerv1.LateChargeObserved) {
+	a, ok := before.FindAttempt(late.GetPayNumber(), late.GetAttempt())
+	if late == nil || !ok || a.Open() || late.GetAmounts().GetFull().GetMinorUnits() == 0 || !w.gateways[accountOf("", a.Connection).Gateway].final() {
+		return
+	}
+	w.violation("I-05: %s: attempt %d of %d was given up, and charge %s turned up", stream, a.Attempt, a.Number, late.GetReference())
 }
 
 // expressible reports whether an attempt can have been asked for at all.

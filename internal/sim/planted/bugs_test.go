@@ -277,9 +277,6 @@ var bugs = []bug{
 	{name: "stripe: a refund that came back has failed from the start", edit: edit{adapters + "stripe/intent.go",
 		`cmp.Or(r.FailureReason, r.Status), Reversed: true,`,
 		`cmp.Or(r.FailureReason, r.Status),`}},
-	{name: "stripe: a setup intent is looked up before its page", edit: edit{adapters + "stripe/lookup.go",
-		`		g.lookupIntent("/v1/payment_intents"), g.lookupSession, g.lookupRefund, g.lookupIntent("/v1/setup_intents"),`,
-		`		g.lookupIntent("/v1/payment_intents"), g.lookupIntent("/v1/setup_intents"), g.lookupSession, g.lookupRefund,`}},
 	{name: "payabl: a payment is sent again without a look-up", edit: edit{adapters + "payabl/adapter.go",
 		`gateway.Traits{Horizon: horizon}`,
 		`gateway.Traits{Horizon: horizon, KeyLifetime: 24 * time.Hour}`}},
@@ -293,9 +290,6 @@ var bugs = []bug{
 	}
 	t.sales = nil
 	t.redirects`}},
-	{name: "payabl: the buyer's consent is his payment", edit: edit{adapters + "payabl/find.go",
-		`	case t.given() && note.kind == store:`,
-		`	case t.given() && note.kind != once:`}},
 	{name: "payabl: one refund is found for two", edit: edit{adapters + "payabl/refund.go",
 		`len(standing) > max(r.Others, 0):`,
 		`len(standing) > 0:`}, also: []edit{{adapters + "payabl/refund.go",
@@ -306,9 +300,6 @@ var bugs = []bug{
 		return gateway.Result{Class: gateway.Unknown, Why: why}, true
 `,
 		``}},
-	{name: "payabl: an agreement that has ended is an ordinary decline", edit: edit{adapters + "payabl/code.go",
-		`r.Category, r.AgreementLost = ledgerv1.DeclineCategory_DECLINE_CATEGORY_HARD, true`,
-		`r.Category = ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT`}},
 
 	// Handlers.
 	{name: "the cursor passes what is still being handled", edit: edit{"internal/adapters/bus/window.go",
