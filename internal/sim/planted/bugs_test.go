@@ -244,7 +244,7 @@ var bugs = []bug{
 		`if true {`}},
 
 	// The adapters.
-	{name: "stripe: an internal error is a decline", rare: true, edit: edit{adapters + "stripe/call.go",
+	{name: "stripe: an internal error is a decline", edit: edit{adapters + "stripe/call.go",
 		`	return unknown("status %d, %s %s: %s", reply.Status, e.Type, e.Code, e.Message)
 }
 
@@ -271,7 +271,7 @@ var bugs = []bug{
 	{name: "stripe: a decline on Stripe's page is the end", edit: edit{adapters + "stripe/lookup.go",
 		`		case i.Metadata[metaCheckout] != "":`,
 		`		case false:`}},
-	{name: "stripe: who failed to prove himself may still pay", rare: true, edit: edit{adapters + "stripe/lookup.go",
+	{name: "stripe: who failed to prove himself may still pay", edit: edit{adapters + "stripe/lookup.go",
 		`		case authenticationFailed[i.lastError().Code]:`,
 		`		case false:`}},
 	{name: "stripe: a refund that came back has failed from the start", rare: true, edit: edit{adapters + "stripe/intent.go",
@@ -295,9 +295,6 @@ var bugs = []bug{
 		return gateway.Result{Class: gateway.Unknown, Why: why}, true
 `,
 		``}},
-	{name: "what a gateway has in hand expires", edit: edit{processes + "wake.go",
-		`Unasked: unasked != nil || inHand,`,
-		`Unasked: unasked != nil || inHand && false,`}},
 
 	// Handlers.
 	{name: "the cursor passes what is still being handled", edit: edit{"internal/adapters/bus/window.go",
