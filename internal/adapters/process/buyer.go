@@ -68,7 +68,8 @@ func (p *Process) settle(ctx context.Context, stream string, s subscription.Stat
 	if err != nil {
 		return err
 	}
-	return p.findOut(ctx, stream, conn, gw, open[i], find(gw, conn, s, open[i].Attempt))
+	_, err = p.findOut(ctx, stream, conn, gw, open[i], find(gw, conn, s, open[i].Attempt))
+	return err
 }
 
 func (p *Process) settleMethod(ctx context.Context, stream string, s subscription.State) error {

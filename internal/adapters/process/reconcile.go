@@ -38,10 +38,10 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	return p.findOut(ctx, stream, conn, gw, l, refundFinder(gw, conn, refundOf(s, l.Refund)))
 }
 
-// findOut records what find tells of something that is in doubt or pending.
+// findOut records what find tells of something that is in doubt or pending. inHand is as in reconcile.
 func (p *Process) findOut(
 	ctx context.Context, stream string, conn gateway.Connection, gw gateway.Gateway, l subscription.Lookup, find finder,
-) error {
+) (inHand bool, err error) {
 	res, found, err := find(ctx, asked(l))
 	if err != nil {
 		return false, fmt.Errorf("look up %s: %w", l.Key, err)

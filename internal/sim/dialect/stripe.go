@@ -57,11 +57,11 @@ func (s *stripeAccount) expressible(m *ledgerv1.Money) bool {
 }
 
 func (s *stripeAccount) store(ended bool) *ledgerv1.PaymentMethod {
-	m := s.Store()
+	customer, id, _ := s.Store(StripeToken) // a name that it knows
 	if ended {
-		_ = s.Detach(m.ID) // it is there
+		_ = s.Detach(id) // it is there
 	}
-	return &ledgerv1.PaymentMethod{Reference: m.Customer + "/" + m.ID}
+	return &ledgerv1.PaymentMethod{Reference: customer + "/" + id}
 }
 
 func (s *stripeAccount) token(r *rand.Rand) string {

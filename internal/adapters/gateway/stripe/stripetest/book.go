@@ -112,14 +112,3 @@ func (s *Server) Waiting() (list []Waiting) {
 	}
 	return list
 }
-
-// Store gives a new customer a payment method, as one who was there before has it.
-func (s *Server) Store() Method {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	customer, card := s.id("cus"), card{step: OK, refund: OK, brand: "visa", last4: "4242"}
-	s.customers[customer] = object{"id": customer, "object": "customer", "metadata": map[string]string{}}
-	m := &method{id: s.id("pm"), customer: customer, card: card}
-	s.methods[m.id] = m
-	return Method{m.id, customer}
-}

@@ -203,10 +203,11 @@ func (s *Server) Settle(id string, paid bool) error {
 	return nil
 }
 
-// Store keeps a payment method for a new customer.
+// Store keeps a payment method for a new customer of the first account, as one who was there before has it.
 func (s *Server) Store(name string) (customer, id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.acting = s.c.Account
 	c, ok := cardOf(name)
 	if !ok {
 		return "", "", fmt.Errorf("no payment method %s", name)
