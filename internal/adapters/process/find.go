@@ -23,6 +23,19 @@ func (p *Process) chargeFinder(gw gateway.Gateway, conn gateway.Connection, s su
 	}
 }
 
+// endingFinder looks a first payment up whose time has run out. If its buyer could still pay, the gateway is asked to end
+// it: nobody waits for him any more.
+func (p *Process) endingFinder(gw gateway.Gateway, conn gateway.Connection, s subscription.State, a *subscription.Attempt) finder {
+	look := p.chargeFinder(gw, conn, s, a)
+	return func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {
+		res, found, err := look(ctx, sent)
+		if err != nil || !found || res.Class != gateway.Pending || res.NextAction == nil {
+			return res, found, err
+		}
+		return gateway.Abandon(ctx, gw, conn, p.chargeOf(conn, s, a), sent)
+	}
+}
+
 // refundFinder looks a refund up.
 func refundFinder(gw gateway.Gateway, conn gateway.Connection, r gateway.Refund) finder {
 	return func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {

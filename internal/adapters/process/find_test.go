@@ -23,6 +23,8 @@ type finding struct {
 	charges   []gateway.Charge // found as still wanted
 	refunds   []gateway.Refund
 	confirmed int
+	abandoned []string
+	awaited   bool // the gateway waits for the buyer, and names no end
 	inHand    bool // the buyer has done his part, and his bank takes its time
 }
 
@@ -37,10 +39,21 @@ func (f *finding) FindCharge(ctx context.Context, conn gateway.Connection, c gat
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.charges = append(f.charges, c)
-	if f.inHand {
+	switch {
+	case f.inHand:
 		return gateway.Result{Class: gateway.Pending, Reference: "taken up"}, true, nil
+	case f.awaited:
+		return gateway.Result{Class: gateway.Pending, NextAction: &ledgerv1.NextAction{ClientSecret: "secret"}}, true, nil
 	}
 	return f.Gateway.Lookup(ctx, conn, c.Key, sent)
+}
+
+// Abandon also remembers what is ended.
+func (f *finding) Abandon(ctx context.Context, conn gateway.Connection, c gateway.Charge, sent time.Time) (gateway.Result, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.abandoned = append(f.abandoned, c.Key)
+	return f.Gateway.Abandon(ctx, conn, c, sent)
 }
 
 func (f *finding) FindRefund(ctx context.Context, conn gateway.Connection, r gateway.Refund, sent time.Time) (gateway.Result, bool, error) {
@@ -168,5 +181,25 @@ func TestWhatAMessageSaysIsConfirmed(t *testing.T) {
 	w.wantEvents("s", 3, "payment_succeeded")
 	if f.confirmed == 0 {
 		t.Error("nothing was confirmed")
+	}
+}
+
+// Where a gateway waits for the buyer for ever, the payment is ended there before it is given up here: nobody can charge
+// him for it later.
+func TestAPaymentNobodyWaitsForIsEnded(t *testing.T) {
+	t.Parallel()
+	w, f := newFindingWorld(t)
+	f.awaited = true
+	w.start("s", "")
+	w.run()
+	w.wantEvents("s", 2, "payment_pending")
+	w.advance(71 * time.Hour)
+	if len(f.abandoned) != 0 {
+		t.Errorf("abandoned %q before its time", f.abandoned)
+	}
+	w.advance(2 * time.Hour)
+	w.wantEvents("s", 3, "payment_not_charged")
+	if len(f.abandoned) == 0 {
+		t.Error("it was given up, and the buyer could still pay")
 	}
 }

@@ -32,8 +32,12 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	if err != nil {
 		return false, err
 	}
-	if l.Attempt != nil {
-		return p.findOut(ctx, stream, conn, gw, l, p.chargeFinder(gw, conn, s, l.Attempt))
+	if a := l.Attempt; a != nil {
+		find := p.chargeFinder(gw, conn, s, a)
+		if s.Status == subscription.Pending && !a.ExpiresAt.IsZero() && !p.Clock.Now().Before(a.ExpiresAt) {
+			find = p.endingFinder(gw, conn, s, a)
+		}
+		return p.findOut(ctx, stream, conn, gw, l, find)
 	}
 	return p.findOut(ctx, stream, conn, gw, l, refundFinder(gw, conn, refundOf(s, l.Refund)))
 }
@@ -50,10 +54,15 @@ func (p *Process) findOut(
 		return false, p.notFound(ctx, stream, conn, gw, l)
 	}
 	if l.Attempt != nil {
-		inHand = res.Class == gateway.Pending && (res.ExpiresAt.IsZero() || res.ExpiresAt.After(p.Clock.Now()))
-		return inHand, p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
+		return p.stillInHand(res), p.reportCharge(ctx, stream, conn, l.Attempt, uuid.Nil, res)
 	}
 	return false, p.reportRefund(ctx, stream, conn, l.Refund, uuid.Nil, res)
+}
+
+// stillInHand reports whether a payment that is pending is the gateway's to decide: until an end that it names, or without
+// one if nothing is left for the buyer to do.
+func (p *Process) stillInHand(r gateway.Result) bool {
+	return r.Class == gateway.Pending && (r.ExpiresAt.After(p.Clock.Now()) || r.ExpiresAt.IsZero() && r.NextAction == nil)
 }
 
 // asked is when a call was asked for, and so the earliest time at which it can have been sent.

@@ -12,8 +12,9 @@ import (
 	"ledger.internal/ledger/internal/adapters/gateway"
 )
 
-// Abandon implements gateway.Abandoner. Stripe's page stays open when its buyer turns back, and can still be paid: it is
-// closed. What became of the payment is looked up afterwards, for he may have paid meanwhile, or been declined before.
+// Abandon implements gateway.Abandoner. Stripe's page stays open when its buyer turns back, and can still be paid, and so
+// can an intent that waits for his authentication: both are closed. What became of the payment is looked up afterwards,
+// for he may have paid meanwhile, or been declined before.
 func (g *Gateway) Abandon(ctx context.Context, conn gateway.Connection, c gateway.Charge, sent time.Time) (gateway.Result, bool, error) {
 	r, found, err := g.Lookup(ctx, conn, c.Key, sent)
 	if err != nil || !found || r.Class != gateway.Pending {
@@ -27,7 +28,28 @@ func (g *Gateway) Abandon(ctx context.Context, conn gateway.Connection, c gatewa
 			return gateway.Result{}, false, fmt.Errorf("abandon %s: %w", c.Key, err)
 		}
 	}
+	for _, path := range []string{"/v1/payment_intents", "/v1/setup_intents"} {
+		for id, err := range g.listed(ctx, conn, path, c.Key, sent) {
+			if err == nil {
+				err = g.giveUp(ctx, conn, path, id)
+			}
+			if err != nil {
+				return gateway.Result{}, false, fmt.Errorf("abandon %s: %w", c.Key, err)
+			}
+		}
+	}
 	return g.Lookup(ctx, conn, c.Key, sent)
+}
+
+// giveUp cancels an intent that waits for its buyer. One that a bank works on goes on.
+// https://docs.stripe.com/payments/paymentintents/lifecycle
+func (g *Gateway) giveUp(ctx context.Context, conn gateway.Connection, path, id string) error {
+	i, err := g.intent(ctx, conn, path, id)
+	if err != nil || i.Metadata[metaCheckout] != "" || i.Status != statusRequiresAction && i.Status != statusRequiresPaymentMethod {
+		return err
+	}
+	_, err = g.cancel(ctx, conn, path, i)
+	return err
 }
 
 // expire closes a page, so that nobody can pay there any more. Stripe refuses to close one that is not open; that it is

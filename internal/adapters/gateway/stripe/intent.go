@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"slices"
 	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -137,7 +138,7 @@ func (i *intent) result() gateway.Result {
 		}
 		return gateway.Result{
 			Class: gateway.Rejected, Reference: i.ID, Category: soft, Code: cmp.Or(i.CancellationReason, statusCanceled),
-			Expired: i.CancellationReason == "automatic" || i.CancellationReason == "expired",
+			Expired: slices.Contains([]string{"automatic", "expired", "abandoned"}, i.CancellationReason),
 		}
 	}
 	return unknown("%s %s has the status %q", i.Object, i.ID, i.Status)

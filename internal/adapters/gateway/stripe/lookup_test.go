@@ -252,3 +252,25 @@ func TestAbandonedWithoutAnAnswer(t *testing.T) {
 		t.Errorf("the second time: got %+v, %v, want it ended", got, err)
 	}
 }
+
+// A buyer who never authenticates leaves an intent that could be paid for ever; when the payment is abandoned it is
+// cancelled. One that has gone through meanwhile stays what it is.
+func TestAbandonedAuthentication(t *testing.T) {
+	t.Parallel()
+	for _, paid := range []bool{false, true} {
+		w := newWorld(t)
+		c := first("k", "pm_x_action")
+		r := w.charge(t, c)
+		if paid {
+			must(t, w.server.Authenticate(r.Reference, true))
+		}
+		got, found, err := w.gateway.Abandon(t.Context(), w.conn, c, start)
+		if err != nil || !found || (got.Class == gateway.Accepted) != paid || got.Expired == paid {
+			t.Errorf("paid before: %v: found %v, %+v, %v", paid, found, got, err)
+		}
+		if err := w.server.Authenticate(r.Reference, true); err == nil {
+			t.Errorf("paid before: %v: the buyer can still pay", paid)
+		}
+		equal(t, "looked up again", w.lookup(t, "k"), got)
+	}
+}
