@@ -119,7 +119,8 @@ func (g given[S]) Decide(S) ([]*ledgerv1.Event, error) { return g, nil }
 func accountOf(merchantID, id string) gateway.Connection {
 	name := "gateway" + strings.TrimPrefix(id, "account")
 	return gateway.Connection{Merchant: merchantID, ID: id, Gateway: name, Processor: connection.Stripe,
-		URL:           "https://" + merchantID + "-" + id + ".example",
+		// Each account has an address on this machine: no adapter sends a secret to an address of anybody else's.
+		URL:           "http://127.1." + strings.TrimPrefix(merchantID, "m") + "." + strings.TrimPrefix(id, "account"),
 		WebhookSecret: "canary-webhook-" + merchantID + id, NotifyURL: home + "/webhooks/" + name + "/" + merchantID + "/" + id}
 }
 

@@ -35,7 +35,7 @@ func newScene(t *testing.T, kind dialect.Kind, m neighbour.Mischief) *scene {
 		Hit:  func(what string) { s.hits[what]++ },
 	})
 	s.conn = gateway.Connection{
-		Merchant: "m1", ID: "c1", Gateway: "g1", URL: "https://m1.example", WebhookSecret: "whsec_1", NotifyURL: "https://ledger.example/webhooks",
+		Merchant: "m1", ID: "c1", Gateway: "g1", URL: "http://127.1.1.1", WebhookSecret: "whsec_1", NotifyURL: "https://ledger.example/webhooks",
 	}
 	if err := s.Connect(t.Context(), s.conn); err != nil {
 		t.Fatal(err)
