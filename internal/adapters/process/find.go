@@ -23,8 +23,8 @@ func (p *Process) chargeFinder(gw gateway.Gateway, conn gateway.Connection, s su
 	}
 }
 
-// endingFinder looks a first payment up whose time has run out. If its buyer could still pay, the gateway is asked to end
-// it: nobody waits for him any more.
+// endingFinder looks a payment up whose time has run out. If its buyer could still pay, the gateway is asked to end it:
+// nobody waits for him any more.
 func (p *Process) endingFinder(gw gateway.Gateway, conn gateway.Connection, s subscription.State, a *subscription.Attempt) finder {
 	look := p.chargeFinder(gw, conn, s, a)
 	return func(ctx context.Context, sent time.Time) (gateway.Result, bool, error) {

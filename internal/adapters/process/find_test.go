@@ -24,6 +24,7 @@ type finding struct {
 	refunds   []gateway.Refund
 	confirmed int
 	abandoned []string
+	wary      bool // every rebill has to be authenticated, and nobody is there
 	awaited   bool // the gateway waits for the buyer, and names no end
 	inHand    bool // the buyer has done his part, and his bank takes its time
 }
@@ -40,12 +41,27 @@ func (f *finding) FindCharge(ctx context.Context, conn gateway.Connection, c gat
 	defer f.mu.Unlock()
 	f.charges = append(f.charges, c)
 	switch {
+	case f.wary && len(f.abandoned) > 0:
+		return gateway.Result{Class: gateway.Rejected, Expired: true}, true, nil
+	case f.wary:
+		return authenticate(), true, nil
 	case f.inHand:
 		return gateway.Result{Class: gateway.Pending, Reference: "taken up"}, true, nil
 	case f.awaited:
-		return gateway.Result{Class: gateway.Pending, NextAction: &ledgerv1.NextAction{ClientSecret: "secret"}}, true, nil
+		return authenticate(), true, nil
 	}
 	return f.Gateway.Lookup(ctx, conn, c.Key, sent)
+}
+
+func authenticate() gateway.Result {
+	return gateway.Result{Class: gateway.Pending, NextAction: &ledgerv1.NextAction{ClientSecret: "secret"}}
+}
+
+func (f *finding) Charge(ctx context.Context, conn gateway.Connection, c gateway.Charge) gateway.Result {
+	if f.wary {
+		return authenticate()
+	}
+	return f.Gateway.Charge(ctx, conn, c)
 }
 
 // Abandon also remembers what is ended.
@@ -53,6 +69,9 @@ func (f *finding) Abandon(ctx context.Context, conn gateway.Connection, c gatewa
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.abandoned = append(f.abandoned, c.Key)
+	if f.wary {
+		return gateway.Result{Class: gateway.Rejected, Expired: true}, true, nil
+	}
 	return f.Gateway.Abandon(ctx, conn, c, sent)
 }
 
@@ -202,4 +221,21 @@ func TestAPaymentNobodyWaitsForIsEnded(t *testing.T) {
 	if len(f.abandoned) == 0 {
 		t.Error("it was given up, and the buyer could still pay")
 	}
+}
+
+// A rebill, too: it ends as a soft decline, and the dunning goes on.
+func TestARebillNobodyAuthenticatesIsEnded(t *testing.T) {
+	t.Parallel()
+	w, f := newFindingWorld(t)
+	w.start("s", "tok_ok-ok-ok")
+	w.run()
+	f.wary = true
+	w.advance(w.state("s").NextDue.Sub(w.clock.Now()))
+	w.wantEvents("s", 3, "payment_requested", "payment_pending")
+	w.advance(71 * time.Hour)
+	if len(f.abandoned) != 0 {
+		t.Errorf("abandoned %q before its time", f.abandoned)
+	}
+	w.advance(25 * time.Hour)
+	w.wantEvents("s", 5, "payment_declined")
 }

@@ -34,7 +34,7 @@ func (p *Process) lookUp(ctx context.Context, stream string, s subscription.Stat
 	}
 	if a := l.Attempt; a != nil {
 		find := p.chargeFinder(gw, conn, s, a)
-		if s.Status == subscription.Pending && !a.ExpiresAt.IsZero() && !p.Clock.Now().Before(a.ExpiresAt) {
+		if !a.ExpiresAt.IsZero() && !p.Clock.Now().Before(a.ExpiresAt) {
 			find = p.endingFinder(gw, conn, s, a)
 		}
 		return p.findOut(ctx, stream, conn, gw, l, find)

@@ -9,7 +9,8 @@ import (
 // What a gateway leaves open: an attempt that it will decide later, one that nobody knows about, and the proof that
 // ends it without a charge.
 
-// pendingFor is how long a first payment may stay pending at a gateway that names no end of its own.
+// pendingFor is how long a first payment, or one that waits for its buyer, may stay pending at a gateway that names no end
+// of its own.
 const pendingFor = 72 * time.Hour
 
 // PendPayment reports that the gateway will decide later.
@@ -31,7 +32,7 @@ func (c PendPayment) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, nil
 	}
 	expires := c.ExpiresAt
-	if expires.IsZero() && s.Status == Pending {
+	if expires.IsZero() && (s.Status == Pending || c.NextAction != nil) {
 		expires = c.Now.Add(pendingFor)
 	}
 	d := s.decide(c.Now, time.Time{})

@@ -10,6 +10,7 @@ const (
 	BuyerProved      = "buyer.authenticated"
 	BuyerFailed      = "buyer.failed_to_authenticate"
 	BuyerTriedAgain  = "buyer.tried_again_after_failing"
+	BuyerNeverProved = "buyer.never_authenticated"
 	RedirectApproved = "redirect.approved"
 	RedirectDeclined = "redirect.declined"
 	RedirectEnded    = "redirect.ran_out"
@@ -34,7 +35,7 @@ var common = []string{
 // own are those of one kind.
 var own = map[Kind][]string{
 	Stripe: {
-		BuyerProved, BuyerFailed, BuyerTriedAgain, RedirectDeclined, RedirectEnded,
+		BuyerProved, BuyerFailed, BuyerTriedAgain, BuyerNeverProved, RedirectDeclined, RedirectEnded,
 		neighbour.ChargeStopOrder, neighbour.ChargeWrongCurrency, neighbour.RefundReversed,
 		neighbour.SelfInquiry, neighbour.SelfOpened, neighbour.SelfWon, neighbour.SelfLost, neighbour.SelfInquiryClosed, neighbour.SelfRefund,
 	},

@@ -145,6 +145,10 @@ func (s *stripeAccount) waits(h *House, a *account) {
 		case w.Status == "processing":
 			h.schedule(now.Add(h.within(20*time.Hour)), func() { s.bankPays(h, w.ID) })
 		default:
+			if h.chance(0.2) {
+				h.hit(BuyerNeverProved)
+				continue
+			}
 			h.schedule(now.Add(h.within(20*time.Hour)), func() { s.buyerProves(h, w.ID) })
 		}
 	}
