@@ -278,7 +278,7 @@ var bugs = []bug{
 		`cmp.Or(r.FailureReason, r.Status), Reversed: true,`,
 		`cmp.Or(r.FailureReason, r.Status),`}},
 	{name: "payabl: a payment is sent again without a look-up", rare: true, edit: edit{adapters + "payabl/adapter.go",
-		`gateway.Traits{Horizon: horizon}`,
+		`gateway.Traits{Processor: "payabl", Horizon: horizon, ListEvery: 24 * time.Hour}`,
 		`gateway.Traits{Horizon: horizon, KeyLifetime: 24 * time.Hour}`}},
 	{name: "payabl: a consent is charged again while nobody has heard of the payment", edit: edit{adapters + "payabl/find.go",
 		`	if err != nil || len(t.sales) > 0 {
