@@ -15,10 +15,13 @@ func (s *Server) find(id string) *transaction {
 	return s.transactions[i]
 }
 
+// NotEnabled is a currency that the account does not have.
+const NotEnabled = "CHF"
+
 // open begins a transaction.
 func (s *Server) open(form url.Values) (*transaction, bool) {
 	amount, ok := minor(form.Get("amount"))
-	if !ok || len(form.Get("currency")) != 3 || len(form.Get("orderid")) > 30 {
+	if currency := form.Get("currency"); !ok || len(currency) != 3 || currency == NotEnabled || len(form.Get("orderid")) > 30 {
 		return nil, false
 	}
 	s.last++
@@ -101,9 +104,9 @@ func (s *Server) authorize(form url.Values) outcome {
 	if m == nil || !m.init {
 		return outcome{code: -6000}
 	}
-	b := Behaviour{}
-	if !m.behaviour.Once || m.used == 0 {
-		b = *m.behaviour
+	b := *m.behaviour
+	if b.Once {
+		m.behaviour = &Behaviour{Refund: b.Refund}
 	}
 	m.used++
 	if m.ended {
@@ -167,8 +170,11 @@ func (s *Server) refund(form url.Values) outcome {
 		return outcome{code: -5007}
 	}
 	b := Behaviour{}
-	if r := t.behaviour.Refund; r != nil && (!r.Once || t.used == 0) {
+	if r := t.behaviour.Refund; r != nil {
 		b = *r
+	}
+	if b.Once {
+		t.behaviour = &Behaviour{}
 	}
 	t.used++
 	if b.Lost {
@@ -332,6 +338,34 @@ func (s *Server) Charged(order string) (amounts []int64, currency string) {
 		}
 	}
 	return amounts, currency
+}
+
+// Line is a transaction as the back office shows it: what was asked for, and what has happened since.
+type Line struct {
+	ID, Order string
+	Steps     []Step
+}
+
+// Step is one thing that happened to a transaction.
+type Step struct {
+	Kind     string
+	Code     int
+	Amount   int64
+	Currency string
+}
+
+// Lines is all that the back office has, the oldest first.
+func (s *Server) Lines() (all []Line) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.transactions {
+		line := Line{ID: t.id, Order: t.order}
+		for _, st := range t.steps {
+			line.Steps = append(line.Steps, Step{st.kind, st.code, st.amount, t.currency})
+		}
+		all = append(all, line)
+	}
+	return all
 }
 
 // Reversed reports whether a reservation was released.

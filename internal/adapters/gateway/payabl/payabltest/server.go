@@ -1,9 +1,7 @@
 package payabltest
 
 import (
-	"bytes"
 	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -63,10 +61,15 @@ type Config struct {
 // Server is one back office. Its accounts know each other's transactions no more than payabl.'s do.
 type Server struct {
 	c        Config
+	told     func() // waits for the notifications that are on their way
 	end      func() // ends what makes it reachable
 	stopping chan struct{}
 
 	mu           sync.Mutex
+	secret       string
+	away         bool
+	telling      Telling
+	kept         []notification
 	last         int
 	transactions []*transaction
 	entries      []entry
@@ -113,27 +116,19 @@ type Refunded struct {
 
 // New is a back office without an address: a handler.
 func New(c Config) *Server {
-	return &Server{c: c, end: func() {}, stopping: make(chan struct{}), last: 105108235}
+	return &Server{c: c, secret: c.Secret, told: func() {}, end: func() {}, stopping: make(chan struct{}), last: 105108235}
 }
 
 // NewServer starts a back office with one account, which sends its notifications. Close it.
 func NewServer(merchant, secret string, now func() time.Time) *Server {
-	var telling sync.WaitGroup
-	client := &http.Client{}
-	s := New(Config{Merchant: merchant, Secret: secret, Now: now, Tell: func(url string, body []byte) {
-		telling.Go(func() {
-			resp, err := client.Post(url, "application/x-www-form-urlencoded", bytes.NewReader(body))
-			if err == nil {
-				_ = resp.Body.Close()
-			}
-		})
-	}})
+	mail := newMail()
+	s := New(Config{Merchant: merchant, Secret: secret, Now: now, Tell: mail.post})
 	local := httptest.NewServer(s)
-	s.c.Site = local.URL
+	s.c.Site, s.told = local.URL, mail.wait
 	s.end = func() {
-		telling.Wait()
+		mail.wait()
 		local.Close()
-		client.CloseIdleConnections()
+		mail.client.CloseIdleConnections()
 	}
 	return s
 }
@@ -162,9 +157,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	form, err := url.ParseQuery(string(body))
 	s.mu.Lock()
 	s.headers = append(s.headers, r.Header.Clone())
-	refusal := s.refuse(form, err)
+	refusal, away := s.refuse(form, err), s.away
 	s.mu.Unlock()
 	switch {
+	case away:
+		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
 	case action == "tx_diagnose":
 		s.diagnose(w, form, refusal)
 	case refusal != 0:
@@ -190,7 +187,7 @@ func (s *Server) refuse(form url.Values, err error) int {
 	for _, name := range names {
 		values += form.Get(name)
 	}
-	sum := sha1.Sum([]byte(values + s.c.Secret))
+	sum := sha1.Sum([]byte(values + s.secret))
 	if hex.EncodeToString(sum[:]) != form.Get("signature") {
 		return -6000
 	}
@@ -305,16 +302,16 @@ func minor(text string) (int64, bool) {
 	return n, err == nil && n >= 0
 }
 
-// tell sends a notification: https://docs.payabl.com/docs/signature-calculation2.
-func (s *Server) tell(t *transaction, kind string, code int) {
-	if t.notifyURL == "" {
-		return
-	}
-	stamp := strconv.FormatInt(s.c.Now().Unix(), 10)
-	sum := sha256.Sum256([]byte(t.id + kind + strconv.Itoa(code) + stamp + s.c.Secret))
-	body := encode([]string{
-		"transactionid", t.id, "errorcode", strconv.Itoa(code), "security", hex.EncodeToString(sum[:]), "type", kind,
-		"orderid", t.order, "errormessage", "", "timestamp", stamp,
-	})
-	s.c.Tell(t.notifyURL, []byte(body))
+// Away has nobody answered for a while.
+func (s *Server) Away(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+// Rotate gives the account another secret. The one before is good for nothing any more.
+func (s *Server) Rotate(secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secret = secret
 }
