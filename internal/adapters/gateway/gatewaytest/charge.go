@@ -304,9 +304,9 @@ func testSignatures(t *testing.T, w World) {
 		t.Errorf("got %+v, want a notice about the charge", notice)
 	}
 	other := w.Connection
-	other.WebhookSecret = "another secret"
+	other.Secret, other.WebhookSecret = "another secret", "another secret"
 	silent := w.Connection
-	silent.WebhookSecret = ""
+	silent.Secret, silent.WebhookSecret = "", ""
 	edited := append([]byte(nil), body...)
 	edited[len(edited)-2] ^= 1
 	bare, unsigned := http.Header{}, body

@@ -202,7 +202,8 @@ func toldUnsigned(t *testing.T, w World, s tale) {
 	s.decided(t, w)
 	header, body, _ := s.webhook(t, w)
 	other, silent := w.Connection, w.Connection
-	other.WebhookSecret, silent.WebhookSecret = "another secret", ""
+	other.Secret, silent.Secret = "another secret", ""
+	other.WebhookSecret, silent.WebhookSecret = other.Secret, silent.Secret
 	bare, unsigned := http.Header{}, body
 	if w.Unsigned != nil {
 		bare, unsigned = w.Unsigned(header, body)

@@ -81,7 +81,7 @@ func (g *Gateway) sold(ctx context.Context, conn gateway.Connection, c gateway.C
 	case again:
 		return g.original(ctx, conn, c.Key, a)
 	}
-	if r, ok := turnedAway(a.code); ok {
+	if r, ok := g.turnedAway(ctx, conn, a.code); ok {
 		return r
 	}
 	return declined(a.transaction, a.code)
@@ -155,7 +155,7 @@ func (g *Gateway) sendAway(ctx context.Context, conn gateway.Connection, c gatew
 		r.ExpiresAt = note.over()
 		return r
 	}
-	if r, ok := turnedAway(a.code); ok {
+	if r, ok := g.turnedAway(ctx, conn, a.code); ok {
 		return r
 	}
 	return declined(a.transaction, a.code)

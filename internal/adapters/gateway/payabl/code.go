@@ -1,6 +1,8 @@
 package payabl
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -33,6 +35,7 @@ const (
 	codeCancelled = 145005
 	codeActivated = 145006
 	codeAborted   = -5003 // the buyer has turned back
+	codeFields    = -6000 // wrong fields, or a wrong signature
 )
 
 // blocked is how long later lasts: "within 1 minute".
@@ -83,27 +86,27 @@ var codes = map[int]code{
 	-5011:       {buyerAction, "3-D Secure downgraded or an invalid attempt"},
 	-5012:       {buyerAction, "incorrect ECI data"},
 
-	-6000: {config, "wrong or missing fields, a wrong signature, or a currency that is not enabled"},
-	-6005: {config, "preauthorisation is disabled"},
-	-6102: {hard, "wrong price"},
-	-6103: {hard, "wrong currency"},
-	-6105: {buyerAction, "wrong last name"},
-	-6106: {buyerAction, "wrong street"},
-	-6107: {buyerAction, "wrong zip"},
-	-6108: {buyerAction, "wrong city"},
-	-6109: {buyerAction, "wrong language"},
-	-6110: {buyerAction, "wrong salutation"},
-	-6111: {buyerAction, "wrong title"},
-	-6112: {buyerAction, "wrong gender"},
-	-6113: {buyerAction, "wrong first name"},
-	-6114: {buyerAction, "wrong company"},
-	-6115: {buyerAction, "wrong birthday"},
-	-6116: {buyerAction, "wrong house"},
-	-6117: {buyerAction, "wrong postbox"},
-	-6118: {buyerAction, "wrong state"},
-	-6119: {buyerAction, "wrong email"},
-	-6120: {buyerAction, "wrong phone"},
-	-6121: {buyerAction, "wrong fax"},
+	codeFields: {config, "wrong or missing fields, a wrong signature, or a currency that is not enabled"},
+	-6005:      {config, "preauthorisation is disabled"},
+	-6102:      {hard, "wrong price"},
+	-6103:      {hard, "wrong currency"},
+	-6105:      {buyerAction, "wrong last name"},
+	-6106:      {buyerAction, "wrong street"},
+	-6107:      {buyerAction, "wrong zip"},
+	-6108:      {buyerAction, "wrong city"},
+	-6109:      {buyerAction, "wrong language"},
+	-6110:      {buyerAction, "wrong salutation"},
+	-6111:      {buyerAction, "wrong title"},
+	-6112:      {buyerAction, "wrong gender"},
+	-6113:      {buyerAction, "wrong first name"},
+	-6114:      {buyerAction, "wrong company"},
+	-6115:      {buyerAction, "wrong birthday"},
+	-6116:      {buyerAction, "wrong house"},
+	-6117:      {buyerAction, "wrong postbox"},
+	-6118:      {buyerAction, "wrong state"},
+	-6119:      {buyerAction, "wrong email"},
+	-6120:      {buyerAction, "wrong phone"},
+	-6121:      {buyerAction, "wrong fax"},
 
 	145001:        {lost, "billing agreement not active"},
 	codeCancelled: {lost, "billing agreement cancelled by the buyer"},
@@ -141,4 +144,25 @@ func turnedAway(n int) (r gateway.Result, ok bool) {
 		return gateway.Result{Class: gateway.Unknown, Why: why}, true
 	}
 	return gateway.Result{}, false
+}
+
+// turnedAway is what the function of that name says, once it is known whose fault codeFields is: a signature that is wrong
+// is so in every request, and a field of this payment is nobody else's. What is refused for its fields would be refused
+// for ever, so it is a decline, and a soft one: until it is due again, the merchant can mend the buyer's data, or have the
+// currency enabled.
+func (g *Gateway) turnedAway(ctx context.Context, conn gateway.Connection, n int) (r gateway.Result, ok bool) {
+	if r, ok = turnedAway(n); n != codeFields {
+		return r, ok
+	}
+	var refusal *gateway.Refusal
+	switch _, err := g.Prove(ctx, conn); {
+	case errors.As(err, &refusal):
+		return r, ok
+	case err != nil:
+		return gateway.Result{Class: gateway.NotSent, Why: r.Why + "; whether it accepts the account at all was not found out: " + err.Error()}, ok
+	}
+	return gateway.Result{
+		Class: gateway.Rejected, Category: ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT, Code: strconv.Itoa(n),
+		Message: "wrong or missing fields of this payment, or a currency that is not enabled; the account itself is accepted",
+	}, ok
 }

@@ -29,7 +29,7 @@
 //
 // # A connection
 //
-// Account is the merchantid; Secret and WebhookSecret are both the account's one secret; URL, if set, is the address of
-// the back office with its path, as payabl. sends it to a merchant who goes live. The secret goes to payabl. alone: that of
+// Account is the merchantid; Secret is the account's one secret, which also signs notifications, so that WebhookSecret is
+// of no use here; URL, if set, is the address of the back office with its path, as payabl. sends it to a merchant who goes live. The secret goes to payabl. alone: that of
 // a live connection never to a sandbox, and that of a test connection only there or to this machine.
 package payabl

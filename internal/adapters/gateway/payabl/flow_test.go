@@ -3,6 +3,7 @@ package payabl
 import (
 	"context"
 	"errors"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -478,8 +479,8 @@ func TestRefusedBeforeSending(t *testing.T) {
 	w := newWorld(t)
 	named := firstPayment(4700)
 	named.Buyer.FirstName = "Łukasz"
-	if r := w.charge(t, named, gateway.Rejected); r.Code != "invalid_accountname" && r.Code != "invalid_firstname" {
-		t.Errorf("got %+v, want the name refused", r)
+	if r := w.charge(t, named, gateway.Rejected); r.Code != "invalid_firstname" || !strings.Contains(r.Message, "firstname") {
+		t.Errorf("got %+v, want the first name refused", r)
 	}
 	dinars := firstPayment(4700)
 	dinars.Amount.CurrencyCode = "KWD"
@@ -576,6 +577,58 @@ func TestWrongSecret(t *testing.T) {
 		t.Errorf("look-up: got %+v, found %v, want an error", r, found)
 	}
 	w.wantMoved(t, "unsigned", c.Key)
+}
+
+// One code stands for a wrong signature and for a wrong field. Where the account itself is accepted, it is the payment's
+// own: to send it again would end as it did, and there is nothing that the merchant could change at the connection.
+func TestWrongFields(t *testing.T) {
+	t.Parallel()
+	wrong := payabltest.Behaviour{Status: -6000, Lost: true}
+	for name, ask := range map[string]func(w *world, c gateway.Charge) gateway.Result{
+		"a stored method": func(w *world, c gateway.Charge) gateway.Result {
+			c.Token = w.server.Method(wrong, false)
+			return w.gateway.Charge(t.Context(), w.conn, c)
+		},
+		"a buyer who is sent away": func(w *world, c gateway.Charge) gateway.Result {
+			c.Amount.CurrencyCode = payabltest.NotEnabled
+			return w.gateway.Charge(t.Context(), w.conn, c)
+		},
+		"a refund": func(w *world, c gateway.Charge) gateway.Result {
+			c.Token = w.server.Method(payabltest.Behaviour{Refund: &wrong}, false)
+			paid := w.gateway.Charge(t.Context(), w.conn, c)
+			return w.gateway.Refund(t.Context(), w.conn, gateway.Refund{Key: "r", ChargeReference: paid.Reference, Amount: usd(1)})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := ask(w, firstPayment(4700))
+			if r.Class != gateway.Rejected || r.Category != ledgerv1.DeclineCategory_DECLINE_CATEGORY_SOFT ||
+				r.Code != "-6000" || !strings.Contains(r.Message, "the account itself is accepted") {
+				t.Errorf("got %+v, want this payment refused", r)
+			}
+		})
+	}
+	t.Run("and nobody says of which", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.gateway.c.HTTPClient = &http.Client{Transport: blind{w.gateway.c.HTTPClient.Transport}}
+		c := firstPayment(4700)
+		c.Token = w.server.Method(wrong, false)
+		if r := w.charge(t, c, gateway.NotSent); r.Config {
+			t.Errorf("got %+v, want it sent again", r)
+		}
+	})
+}
+
+// blind gets no answer to a question.
+type blind struct{ next http.RoundTripper }
+
+func (b blind) RoundTrip(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.URL.Path, "/"+diagnoses) {
+		return nil, errors.New("no answer")
+	}
+	return b.next.RoundTrip(req)
 }
 
 // A buyer who turns back at PayPal has declined nothing: his payment has ended there.

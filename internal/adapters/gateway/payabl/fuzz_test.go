@@ -14,7 +14,7 @@ import (
 // FuzzVerify says that a notification is believed only under the signature of what it says, within its time, and that
 // nothing is believed of what is not signed.
 func FuzzVerify(f *testing.F) {
-	conn := gateway.Connection{WebhookSecret: "b185"}
+	conn := gateway.Connection{Secret: "b185"}
 	g := &Gateway{}
 	now := time.Unix(1680525177, 0)
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -22,7 +22,7 @@ const agreementAge = 5 * 365 * 24 * time.Hour
 
 // Why Verify refuses a notification, and Complete one that was let in.
 var (
-	ErrNoSecret     = errors.New("the connection has no webhook secret")
+	ErrNoSecret     = errors.New("the connection has no secret")
 	ErrBadSignature = errors.New("the notification's signature is missing or wrong")
 	ErrOldSignature = errors.New("the notification is too old or of the future")
 	ErrNotConfirmed = errors.New("payabl. does not confirm the notification")
@@ -31,16 +31,17 @@ var (
 )
 
 // Verify implements gateway.Notifier. The signature stands in the body, so that has to be taken apart first, into pairs
-// and no further; it covers the transaction, the type, the code and the time, and the notice says nothing else.
+// and no further; it covers the transaction, the type, the code and the time, and the notice says nothing else. It is made
+// with the account's one secret, so that whoever replaces that has replaced both.
 func (g *Gateway) Verify(conn gateway.Connection, _ http.Header, body []byte, now time.Time) (gateway.Notice, error) {
-	if conn.WebhookSecret == "" {
+	if conn.Secret == "" {
 		return gateway.Notice{}, ErrNoSecret
 	}
 	v, err := parsePairs(body)
 	if err != nil || !wellFormed(v) || isFetched(body) {
 		return gateway.Notice{}, ErrBadSignature
 	}
-	secret, err := toLatin1("secret", conn.WebhookSecret)
+	secret, err := toLatin1("secret", conn.Secret)
 	if err != nil {
 		return gateway.Notice{}, ErrNoSecret
 	}

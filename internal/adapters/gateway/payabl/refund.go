@@ -35,7 +35,7 @@ func (g *Gateway) Refund(ctx context.Context, conn gateway.Connection, r gateway
 	case again:
 		return g.originalRefund(ctx, conn, r, a)
 	}
-	if res, ok := turnedAway(a.code); ok {
+	if res, ok := g.turnedAway(ctx, conn, a.code); ok {
 		return res
 	}
 	return declined(name, a.code)

@@ -26,11 +26,11 @@ func (p params) set(name, value string) {
 // seal checks the parameters, signs them and writes them as payabl. reads them.
 func (p params) seal(secret string) (body string, err error) {
 	names := slices.Sorted(maps.Keys(p))
+	if err := p.checkAll(names); err != nil {
+		return "", err
+	}
 	var form, values strings.Builder
 	for _, name := range names {
-		if err := p.check(name); err != nil {
-			return "", err
-		}
 		value, err := toLatin1(name, p[name])
 		if err != nil {
 			return "", err
@@ -43,6 +43,25 @@ func (p params) seal(secret string) (body string, err error) {
 		return "", err
 	}
 	return form.String() + "signature=" + requestSignature(values.String(), key), nil
+}
+
+// checkAll refuses the first parameter that is wrong; accountname last, for it is made of two others, and whoever gave those
+// looks for them.
+func (p params) checkAll(names []string) error {
+	var made error
+	for _, name := range names {
+		err := p.check(name)
+		if err == nil {
+			_, err = toLatin1(name, p[name])
+		}
+		switch {
+		case err != nil && name == "accountname":
+			made = err
+		case err != nil:
+			return err
+		}
+	}
+	return made
 }
 
 // requestSignature is of all values but the signature's own, ordered by the names of their parameters, not URL-encoded

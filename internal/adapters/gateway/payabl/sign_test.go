@@ -62,7 +62,7 @@ func TestVerifyPublished(t *testing.T) {
 	const body = "security=b23a9680dbce751785d650346576cb3c1575c95f9cd56144478141df3714915d&errorcode=145006&timestamp=1680525177" +
 		"&transactionid=105108236&type=order&errormessage=Billing+Agreement+has+been+activated&orderid=Payabl-Test"
 	sent := time.Unix(1680525177, 0)
-	conn := gateway.Connection{WebhookSecret: "b185"}
+	conn := gateway.Connection{Secret: "b185"}
 	n, err := new(Gateway).Verify(conn, nil, []byte(body), sent)
 	if err != nil || n.Kind != gateway.NoticeCharge || n.Reference != "105108236" || n.ID != "105108236.order.145006.1680525177" {
 		t.Errorf("got %+v, %v, want a notice about the charge", n, err)

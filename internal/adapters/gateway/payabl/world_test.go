@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 	w.gateway = New(Config{Clock: w.clock, PerSecond: unpaced})
 	w.conn = gateway.Connection{
 		Merchant: "m1", ID: "c1", Gateway: "payabl", Processor: "payabl", URL: w.server.URL(),
-		Account: "gateway_test", Secret: secret, WebhookSecret: secret, NotifyURL: receiver.URL,
+		Account: "gateway_test", Secret: secret, NotifyURL: receiver.URL,
 	}
 	return w
 }
