@@ -34,7 +34,12 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 		if page == "" {
 			ts.Fatalf("the buyer was not sent to the gateway")
 		}
-		target = page + "?result=" + args[0]
+		at, err := url.Parse(page)
+		ts.Check(err)
+		query := at.Query()
+		query.Set("result", args[0])
+		at.RawQuery = query.Encode()
+		target = at.String()
 	case "revoke":
 		target = w.server.sandbox + "/v1/accounts/" + sandboxAccount + "/methods/" + url.PathEscape(s.GetPaymentMethod().GetReference()) + "/revoke"
 	default:
@@ -51,6 +56,7 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 		w.sentTo = map[string]string{}
 	}
 	w.sentTo[args[1]] = resp.Header.Get("Location")
+	w.toldByPayabl()
 }
 
 // words are what a page tells its reader.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,7 +31,7 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	switch len(args) {
 	case 1:
 	case 2:
-		body = ts.ReadFile(args[1])
+		body = filledIn(ts, ts.ReadFile(args[1]))
 	default:
 		ts.Fatalf("usage: post [-now] [-key KEY] PATH [FILE]")
 	}
@@ -44,6 +45,13 @@ func post(ts *testscript.TestScript, neg bool, args []string) {
 	ask(ts, neg, req)
 }
 
+// blank is what a file of a story leaves open: ${NAME}, of the story's environment.
+var blank = regexp.MustCompile(`\$\{[A-Z_]+\}`)
+
+func filledIn(ts *testscript.TestScript, text string) string {
+	return blank.ReplaceAllStringFunc(text, func(name string) string { return ts.Getenv(name[2 : len(name)-1]) })
+}
+
 // get asks as a program of a merchant would.
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, args, "get PATH")
@@ -52,8 +60,8 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 	ask(ts, neg, req)
 }
 
-// ask prints an answer, and ends the story if it is not of the kind that was to be expected. The sandbox's port is
-// another one in each run.
+// ask prints an answer, and ends the story if it is not of the kind that was to be expected. The gateways' ports are
+// others in each run.
 func ask(ts *testscript.TestScript, refused bool, req *http.Request) {
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
@@ -63,6 +71,9 @@ func ask(ts *testscript.TestScript, refused bool, req *http.Request) {
 	text := readableJSON(ts, body)
 	if w := ts.Value(worldKey{}).(*world); w.server != nil {
 		text = strings.ReplaceAll(text, w.server.sandbox, "http://sandbox")
+	}
+	if w := ts.Value(worldKey{}).(*world); w.payabl != nil {
+		text = strings.ReplaceAll(text, w.payabl.Server.URL, "http://payabl")
 	}
 	fmt.Fprintf(ts.Stdout(), "HTTP %d\n%s", resp.StatusCode, text)
 	if got := resp.StatusCode >= 400; got != refused {

@@ -20,6 +20,7 @@ import (
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/eventstore/esdb/esdbtest"
+	"ledger.internal/ledger/internal/adapters/gateway/payabl/payabltest"
 )
 
 // patience is how long a story waits for what has to happen before it calls it a fault.
@@ -35,6 +36,7 @@ type world struct {
 	release      func()            // ends what esdb holds
 	posts        int               // counts the commands that were sent
 	sentTo       map[string]string // where the gateway has sent the buyers of subscriptions
+	payabl       *payabltest.Server
 }
 
 // server is a ledger that runs as a process of its own.
@@ -175,18 +177,27 @@ func (w *world) close() {
 	if w.shop != nil {
 		w.shop.server.Close()
 	}
+	if w.payabl != nil {
+		w.payabl.Close()
+	}
 	if w.esdb != nil {
 		w.esdb.Close() // which may be for the second time
 	}
 }
 
 // settled is the ledger once all that can happen now has happened. There is no command that only waits for that, so
-// it lets a microsecond pass, which no story shows.
+// it lets a microsecond pass, which no story shows; another one if a gateway outside of the ledger had something to tell.
 func (w *world) settled(ts *testscript.TestScript) *server {
 	s := w.running(ts)
-	_, err := ledgerv1.NewOperationServiceClient(s.conn).AdvanceClock(context.Background(),
-		&ledgerv1.AdvanceClockRequest{By: durationpb.New(time.Microsecond)})
-	ts.Check(err)
+	moment := func() {
+		_, err := ledgerv1.NewOperationServiceClient(s.conn).AdvanceClock(context.Background(),
+			&ledgerv1.AdvanceClockRequest{By: durationpb.New(time.Microsecond)})
+		ts.Check(err)
+	}
+	moment()
+	if w.toldByPayabl() {
+		moment()
+	}
 	return s
 }
 

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 //	shutdown, kill9       end it with SIGTERM, which it has to obey without having logged an error; or with SIGKILL
 //	exits CODE COMMAND…   run a command that has to end with this exit code
 //	mode MODE FILE        a file has to have this mode, like 600
-//	post PATH [FILE]      send a command over REST under a new Idempotency-Key, wait for the gateway,
-//	                      and print the answer; with ! it has to be refused. -key gives the key, -now does not wait
+//	post PATH [FILE]      send a command over REST, with ${NAME} of the environment filled in, under a new
+//	                      Idempotency-Key, wait for the gateway, and print the answer; with ! it has to be refused. -key gives the key, -now does not wait
 //	get PATH              print what REST answers
 //	state SUB             print how a subscription stands
 //	orders SUB            print its orders
@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 //	gateway sells MINOR   it charges a buyer of another shop of the merchant's
 //	gateway loses TIMES   it sends so many of the next webhooks to nobody
 //	gateway away|back     it answers nobody for a while
+//	payabl WHAT…          what happens at payabl., see script_payabl_test.go
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
@@ -104,6 +105,7 @@ func TestStories(t *testing.T) {
 			"ipn":      inWorld((*world).ipn),
 			"buyer":    inWorld((*world).buyer),
 			"gateway":  inWorld((*world).gateway),
+			"payabl":   inWorld((*world).atPayabl),
 			"charged":  inWorld((*world).charged),
 			"book":     inWorld((*world).book),
 			"sql":      inWorld((*world).question),
