@@ -67,7 +67,8 @@ func (m memo) String() string {
 	return v.Encode()
 }
 
-// over is when nothing can come of a redirect any more: what was sent just before it ran out may turn up until then.
+// over is when a redirect's payment is over. Nothing is taken from the deadline on, but what was sent just before it may
+// still turn up, and somebody has to ask once more then: a reservation that nobody took is given back.
 func (m memo) over() time.Time { return m.until.Add(horizon) }
 
 // errNoMemo says that a payment is not of our asking, or was edited.
