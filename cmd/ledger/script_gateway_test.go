@@ -56,7 +56,7 @@ func (w *world) buyer(ts *testscript.TestScript, args []string) {
 		w.sentTo = map[string]string{}
 	}
 	w.sentTo[args[1]] = resp.Header.Get("Location")
-	w.toldByPayabl()
+	w.toldByPayabl(ts)
 }
 
 // words are what a page tells its reader.

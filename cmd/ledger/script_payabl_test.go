@@ -94,12 +94,12 @@ func (w *world) payablDoes(ts *testscript.TestScript, what string, args []string
 		w.payabl.Behave(w.lastCharge(ts, args[0]), payabltest.Behaviour{Refund: &refund})
 	case what == "decides" && len(args) == 2:
 		w.payabl.Decide(w.lastCharge(ts, args[0]), "refund", number(ts, args[1]))
-		w.toldByPayabl()
+		w.toldByPayabl(ts)
 	case what == "chargeback" && len(args) == 2:
 		w.payabl.ChargeBack(w.lastCharge(ts, args[0]), int64(number(ts, args[1])))
 	case what == "cancels" && len(args) == 1:
 		w.payabl.Cancel(method())
-		w.toldByPayabl()
+		w.toldByPayabl(ts)
 	default:
 		ts.Fatalf("usage:%s", atPayablUsage)
 	}
@@ -115,7 +115,7 @@ func number(ts *testscript.TestScript, text string) int {
 func (w *world) notifyBy(ts *testscript.TestScript, how string) {
 	if how == "now" {
 		w.payabl.Tell()
-		w.toldByPayabl()
+		w.toldByPayabl(ts)
 		return
 	}
 	telling, ok := tellings[how]
@@ -125,13 +125,12 @@ func (w *world) notifyBy(ts *testscript.TestScript, how string) {
 	w.payabl.Notify(telling)
 }
 
-// toldByPayabl returns once no notification of payabl.'s is on its way. It reports whether there may have been one.
-func (w *world) toldByPayabl() bool {
-	if w.payabl == nil {
-		return false
+// toldByPayabl returns once no notification of payabl.'s is on its way, and the ledger has acted on those that came.
+func (w *world) toldByPayabl(ts *testscript.TestScript) {
+	if w.payabl != nil {
+		w.payabl.Told()
+		w.settled(ts)
 	}
-	w.payabl.Told()
-	return true
 }
 
 // pageOf is the transaction in the address of a page of payabl.'s.
@@ -158,6 +157,7 @@ func (w *world) tells(ts *testscript.TestScript, id, kind string, code int, chan
 	defer resp.Body.Close()
 	said, err := io.ReadAll(resp.Body)
 	ts.Check(err)
+	w.settled(ts)
 	fmt.Fprintf(ts.Stdout(), "HTTP %d\n%s", resp.StatusCode, said)
 }
 

@@ -195,7 +195,8 @@ func (w *world) settled(ts *testscript.TestScript) *server {
 		ts.Check(err)
 	}
 	moment()
-	if w.toldByPayabl() {
+	if w.payabl != nil {
+		w.payabl.Told()
 		moment()
 	}
 	return s
