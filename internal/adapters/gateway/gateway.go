@@ -38,12 +38,16 @@ type Notifier interface {
 // for a person to look at; sending it again would not help.
 var ErrUnreadable = errors.New("the webhook cannot be read")
 
+// ErrNotConfirmed is how Complete answers about a message that its gateway, asked about it, does not bear out. It may only
+// be early; one that stays so is kept for a person to look at.
+var ErrNotConfirmed = errors.New("the gateway does not confirm the webhook")
+
 // Completer is a Notifier whose webhooks say less than a Notice does, or more than their signatures cover. What Verify and
 // Read answer is then only as much as can be believed: the subscription and the charge's key may be missing.
 type Completer interface {
 	// Complete asks the gateway for the rest, and is asked before anything else is done with a notice. Its kind becomes
-	// NoticeIgnored if it turns out to speak of nothing of ours. An error means that the gateway did not answer, or does
-	// not bear the message out.
+	// NoticeIgnored if it turns out to speak of nothing of ours. An error means that the gateway did not answer, or, if it
+	// is an ErrNotConfirmed, that it does not bear the message out.
 	Complete(ctx context.Context, conn Connection, n Notice) (Notice, error)
 }
 

@@ -103,7 +103,7 @@ func (in *Inbound) takeInOne(ctx context.Context, w work.Webhook) error {
 // answer a look-up, or a log that cannot be read, says nothing about a message, however long that lasts.
 func hasAnswer(err error) bool {
 	var refused *aggregate.Error
-	return errors.Is(err, errNotYet) || errors.As(err, &refused) && refused.Kind != aggregate.Aborted
+	return errors.Is(err, errNotYet) || errors.Is(err, gateway.ErrNotConfirmed) || errors.As(err, &refused) && refused.Kind != aggregate.Aborted
 }
 
 var (

@@ -309,11 +309,11 @@ func TestAgreementIsCancelled(t *testing.T) {
 
 	forged := told
 	forged.Reference = paid.Reference
-	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
+	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, gateway.ErrNotConfirmed) {
 		t.Errorf("of a payment: got %+v, %v, want no confirmation", got, err)
 	}
 	forged.Reference = "1"
-	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, ErrNotConfirmed) {
+	if got, err := w.gateway.Complete(t.Context(), w.conn, forged); !errors.Is(err, gateway.ErrNotConfirmed) {
 		t.Errorf("of nothing: got %+v, %v, want no confirmation", got, err)
 	}
 

@@ -20,12 +20,11 @@ const tolerance = 15 * time.Minute
 // agreementAge is how far back the consent of an agreement is looked for, once the buyer has ended it.
 const agreementAge = 5 * 365 * 24 * time.Hour
 
-// Why Verify refuses a notification, and Complete one that was let in.
+// Why Verify refuses a notification.
 var (
 	ErrNoSecret     = errors.New("the connection has no secret")
 	ErrBadSignature = errors.New("the notification's signature is missing or wrong")
 	ErrOldSignature = errors.New("the notification is too old or of the future")
-	ErrNotConfirmed = errors.New("payabl. does not confirm the notification")
 	errBadBody      = fmt.Errorf("it is signed: %w", gateway.ErrUnreadable)
 	errBadFetched   = fmt.Errorf("it was listed: %w", gateway.ErrUnreadable)
 )
@@ -111,7 +110,7 @@ func (g *Gateway) Complete(ctx context.Context, conn gateway.Connection, n gatew
 		return n, fmt.Errorf("confirm %s: %w", n.ID, err)
 	}
 	if t == nil {
-		return n, fmt.Errorf("%w: %s: no such transaction", ErrNotConfirmed, n.ID)
+		return n, fmt.Errorf("%w: %s: no such transaction", gateway.ErrNotConfirmed, n.ID)
 	}
 	if n.Kind == gateway.NoticeAgreement {
 		return g.confirmLoss(ctx, conn, n, *t)
@@ -142,7 +141,7 @@ func (t transaction) ours() (memo, error) {
 // consent and nothing else of it.
 func (g *Gateway) confirmLoss(ctx context.Context, conn gateway.Connection, n gateway.Notice, t transaction) (gateway.Notice, error) {
 	if _, ended := (trail{redirects: []transaction{t}}).lost(); !ended || t.order == "" {
-		return n, fmt.Errorf("%w: %s: no agreement ended", ErrNotConfirmed, n.ID)
+		return n, fmt.Errorf("%w: %s: no agreement ended", gateway.ErrNotConfirmed, n.ID)
 	}
 	now := g.c.Clock.Now()
 	for start, end := range backwards(now.Add(-agreementAge), now) {
