@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 
@@ -61,7 +62,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // ask prints an answer, and ends the story if it is not of the kind that was to be expected. The gateways' ports are
-// others in each run.
+// others in each run. The whole answer goes to answers.log.
 func ask(ts *testscript.TestScript, refused bool, req *http.Request) {
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
@@ -76,6 +77,10 @@ func ask(ts *testscript.TestScript, refused bool, req *http.Request) {
 		text = strings.ReplaceAll(text, w.payabl.Server.URL, "http://payabl")
 	}
 	fmt.Fprintf(ts.Stdout(), "HTTP %d\n%s", resp.StatusCode, text)
+	answers, err := os.OpenFile(ts.MkAbs("answers.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer answers.Close()
+	fmt.Fprintf(answers, "%v\n%s\n", resp.Header, body)
 	if got := resp.StatusCode >= 400; got != refused {
 		ts.Fatalf("%s %s was answered with %s", req.Method, req.URL.Path, resp.Status)
 	}
