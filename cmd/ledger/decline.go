@@ -26,10 +26,18 @@ func declineInWords(category ledgerv1.DeclineCategory, code string) string {
 		return "the bank has given out a newer card"
 	case "payments_stopped", "stop_payment_order", "revocation_of_authorization", "revocation_of_all_authorizations":
 		return "the bank was asked to stop these payments"
-	case "agreement_cancelled", "AGREEMENT_ALREADY_CANCELLED", "BILLING_AGREEMENT_NOT_FOUND", "TOKEN_ID_NOT_FOUND":
+	case "agreement_cancelled", "AGREEMENT_ALREADY_CANCELLED", "BILLING_AGREEMENT_NOT_FOUND", "TOKEN_ID_NOT_FOUND", "145001", "145005":
 		return "the agreement to be charged has ended"
 	case "declined_by_buyer":
 		return "the buyer declined on the payment page"
+	case "invalid_firstname", "invalid_lastname", "invalid_accountname":
+		return "the payment service cannot write the buyer's name"
+	case "invalid_email":
+		return "the payment service does not take the buyer's e-mail address"
+	case "invalid_amount", "invalid_currency":
+		return "the payment service takes no such amount, or not in this currency"
+	case "-6000":
+		return "the payment service did not take the buyer's data, or the currency"
 	case "expired":
 		return "the payment was not confirmed in time"
 	}

@@ -131,6 +131,7 @@ func TestDeclinesMayBeTold(t *testing.T) {
 		"new_account_information_available", "pickup_card", "processing_error", "restricted_card", "revocation_of_authorization",
 		"security_violation", "stolen_card", "stop_payment_order", "try_again_later", "41", "43", "59", "-2405", "-5004", "2012", "2013",
 		"", "declined", "payments_stopped", "agreement_cancelled", "declined_by_buyer", "expired",
+		"invalid_firstname", "invalid_email", "invalid_currency", "-6000", "145005",
 	}
 	for category := range ledgerv1.DeclineCategory_name {
 		hard := declineInWords(ledgerv1.DeclineCategory(category), "do_not_try_again")

@@ -36,7 +36,7 @@ type CreateConnectionRequest struct {
 	Processor string `protobuf:"bytes,5,opt,name=processor,proto3" json:"processor,omitempty"`
 	// Where the gateway is, if not where it always is; for the sandbox empty for the one that runs with the service.
 	Url string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
-	// What it signs its webhooks with; made up if empty, where the gateway does not say.
+	// What it signs its webhooks with; made up if empty, where the gateway does not say. payabl. signs with the secret.
 	WebhookSecret string `protobuf:"bytes,7,opt,name=webhook_secret,json=webhookSecret,proto3" json:"webhook_secret,omitempty"`
 	// Whether money moves; test if not given. The sandbox moves none.
 	Mode Mode `protobuf:"varint,8,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`

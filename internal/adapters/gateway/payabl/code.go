@@ -157,6 +157,7 @@ func (g *Gateway) turnedAway(ctx context.Context, conn gateway.Connection, n int
 	var refusal *gateway.Refusal
 	switch _, err := g.Prove(ctx, conn); {
 	case errors.As(err, &refusal):
+		r.Why = "payabl. answers " + strconv.Itoa(n) + ": " + refusal.Message
 		return r, ok
 	case err != nil:
 		return gateway.Result{Class: gateway.NotSent, Why: r.Why + "; whether it accepts the account at all was not found out: " + err.Error()}, ok
