@@ -19,6 +19,8 @@ import (
 // notOfSubscriptions are the kinds of event that show never meets.
 var notOfSubscriptions = []string{
 	"merchant_created", "merchant_changed", "connection_created", "connection_blocked", "connection_unblocked",
+	"connection_activated", "connection_refused", "connection_update_needed", "connection_expired",
+	"connection_disconnected", "connection_resealed", "consent_requested",
 	"endpoint_created", "endpoint_changed", "endpoint_disabled", "delivery_concluded", "numbers_reserved", "first_payment_reserved",
 }
 
