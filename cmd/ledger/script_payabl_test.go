@@ -164,7 +164,7 @@ func (w *world) tells(ts *testscript.TestScript, id, kind string, code int, chan
 // payablBook prints the back office's transactions.
 func (w *world) payablBook(to io.Writer) {
 	var rows [][]string
-	for _, line := range w.payabl.Book() {
+	for _, line := range w.payabl.Lines() {
 		var steps []string
 		for _, s := range line.Steps {
 			steps = append(steps, fmt.Sprintf("%s %s %d", s.Kind, inWords(&ledgerv1.Money{CurrencyCode: s.Currency, MinorUnits: s.Amount}), s.Code))

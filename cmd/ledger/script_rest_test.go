@@ -74,7 +74,8 @@ func ask(ts *testscript.TestScript, refused bool, req *http.Request) {
 		text = strings.ReplaceAll(text, w.server.sandbox, "http://sandbox")
 	}
 	if w := ts.Value(worldKey{}).(*world); w.payabl != nil {
-		text = strings.ReplaceAll(text, w.payabl.Server.URL, "http://payabl")
+		site, _, _ := strings.Cut(w.payabl.URL(), "/pay/")
+		text = strings.ReplaceAll(text, site, "http://payabl")
 	}
 	fmt.Fprintf(ts.Stdout(), "HTTP %d\n%s", resp.StatusCode, text)
 	answers, err := os.OpenFile(ts.MkAbs("answers.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
