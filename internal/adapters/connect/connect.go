@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/protobuf/proto"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
@@ -49,7 +50,8 @@ type Config struct {
 // Connections are the merchants' accounts at the gateways.
 type Connections struct {
 	Config
-	activating sync.Mutex // so that no account is connected twice at once
+	activating sync.Mutex         // so that no account is connected twice at once
+	taking     singleflight.Group // of consents, by their states
 }
 
 // New returns the connections of a service.

@@ -36,14 +36,17 @@ func (c *Connections) Create(ctx context.Context, q aggregate.Request, a Account
 	if err != nil {
 		return res, err
 	}
-	gw := c.Gateways[a.Gateway]
-	if err := c.introduce(ctx, gw, res.State); err != nil {
+	now, err := c.Load(ctx, a.Merchant, a.ID) // a request that is repeated may find it proved, or changed since
+	if err != nil {
 		return res, err
 	}
-	now, err := c.Load(ctx, a.Merchant, a.ID) // a request that is repeated may find it proved
-	if err != nil || now.Status != ledgerv1.ConnectionState_CONNECTION_STATE_PENDING {
-		res.State = now
+	gw := c.Gateways[a.Gateway]
+	if err := c.introduce(ctx, gw, now); err != nil {
 		return res, err
+	}
+	if now.Status != ledgerv1.ConnectionState_CONNECTION_STATE_PENDING {
+		res.State = now
+		return res, nil
 	}
 	proved, err := c.prove(ctx, gw.(gateway.Prover), now, q.ID)
 	if err == nil {
@@ -131,7 +134,7 @@ func (c *Connections) Introduce(ctx context.Context, merchant, id string) error 
 func (c *Connections) unanswered(s connection.State, err error) error {
 	c.Logger.Warn("the gateway of a connection did not answer", "connection", s.Merchant+"."+s.ID, "gateway", s.Gateway, "error", err)
 	return &aggregate.Error{Kind: aggregate.Unavailable, Reason: "GATEWAY_UNREACHABLE",
-		Message: "the connection is kept, but its gateway did not answer; repeat the request with the same request id"}
+		Message: "the connection's gateway did not answer; repeat the request with the same request id"}
 }
 
 // prove has a gateway try the credentials of a connection, and writes down what it says.
@@ -174,21 +177,26 @@ func (c *Connections) activate(ctx context.Context, s connection.State, cause st
 	return c.refuse(ctx, s, cause, by.Consent, connection.Refusal{Reason: refused.Reason, Message: refused.Message, Account: a.ID, AccountName: a.Name})
 }
 
-// connectedElsewhere refuses an account that another connection of the merchant has.
+// connectedElsewhere refuses an account that another connection of the merchant has. Accounts at a gateway that believes
+// whatever it is told are nobody's.
 func (c *Connections) connectedElsewhere(ctx context.Context, s connection.State, a gateway.Account) *aggregate.Error {
-	if a.ID == "" {
+	if _, told := c.Gateways[s.Gateway].(gateway.Connector); told || a.ID == "" {
 		return nil
 	}
+	unreadable := &aggregate.Error{Kind: aggregate.Unavailable, Reason: "UNAVAILABLE", Message: "the other connections cannot be read now; try again"}
 	same, err := c.Known(ctx, s.Gateway, a.ID)
 	if err != nil {
-		return &aggregate.Error{Kind: aggregate.Unavailable, Reason: "UNAVAILABLE", Message: "the other connections cannot be read now; try again"}
+		return unreadable
 	}
 	for _, ref := range same {
 		if ref.Merchant != s.Merchant || ref.ID == s.ID {
 			continue
 		}
 		other, err := c.Load(ctx, ref.Merchant, ref.ID)
-		if err == nil && other.Connected() && other.Account == a.ID && other.Mode == s.Mode {
+		if err != nil {
+			return unreadable
+		}
+		if other.Connected() && other.Account == a.ID && other.Mode == s.Mode {
 			return aggregate.Refuse("ACCOUNT_ALREADY_CONNECTED",
 				"account %s is connected already, as connection %s: use that one, or disconnect it first", display(a), ref.ID)
 		}
@@ -223,8 +231,15 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:16])
 }
 
+// nothing is a command that decides nothing. Its preview tells whether a request was done before.
+type nothing struct{}
+
+// Decide implements aggregate.Command.
+func (nothing) Decide(connection.State) ([]*ledgerv1.Event, error) { return nil, nil }
+
 // ReplaceCredentials proves other credentials of the same account, and uses them from then on. At a gateway that wants
-// none it tells the gateway of the connection anew.
+// none it tells the gateway of the connection anew. A request that was done before asks nobody: what it replaced may have
+// been replaced since.
 func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Request, merchant, id, secret, webhookSecret string) (Result, error) {
 	s, err := c.Load(ctx, merchant, id)
 	if err != nil {
@@ -233,10 +248,21 @@ func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Reques
 	if !s.Exists() {
 		return Result{}, aggregate.ErrNotFound("connection", id)
 	}
+	before, err := c.Runner.Preview(ctx, connection.Stream(merchant, id), q, nothing{})
+	if err != nil || before.Replayed {
+		return before, err
+	}
 	gw, err := c.gateway(s.Gateway)
 	if err != nil {
 		return Result{}, err
 	}
+	if _, consents := gw.(gateway.Consenter); consents && !c.Clock.Now().Before(s.UpdateBy) {
+		return Result{}, aggregate.InvalidField("secret", "CONNECT_BY_CONSENT", "this account is connected by its owner's consent: request that")
+	}
+	return c.replace(ctx, q, s, gw, secret, webhookSecret)
+}
+
+func (c *Connections) replace(ctx context.Context, q aggregate.Request, s connection.State, gw gateway.Gateway, secret, webhookSecret string) (Result, error) {
 	with, err := c.Opened(s)
 	if err != nil {
 		return Result{}, err
@@ -253,7 +279,7 @@ func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Reques
 	case err != nil:
 		return Result{}, err
 	}
-	sealed, err := c.seal(merchant, id, with.Secret, with.WebhookSecret)
+	sealed, err := c.seal(s.Merchant, s.ID, with.Secret, with.WebhookSecret)
 	if err != nil {
 		return Result{}, err
 	}
@@ -262,7 +288,7 @@ func (c *Connections) ReplaceCredentials(ctx context.Context, q aggregate.Reques
 	if elsewhere := c.connectedElsewhere(ctx, s, account); elsewhere != nil {
 		return Result{}, elsewhere
 	}
-	return c.Runner.Do(ctx, connection.Stream(merchant, id), q, connection.Activate{
+	return c.Runner.Do(ctx, connection.Stream(s.Merchant, s.ID), q, connection.Activate{
 		Account: account.ID, Name: account.Name, PublishableKey: account.PublishableKey, Live: account.Live, Credentials: sealed,
 	})
 }

@@ -58,10 +58,10 @@ func (g *Gateway) Consented(ctx context.Context, conn gateway.Connection, query 
 	if err != nil {
 		return gateway.Account{}, err
 	}
-	if err := t.check(conn); err != nil {
-		return gateway.Account{}, err
-	}
 	account := gateway.Account{ID: t.Account, PublishableKey: t.publishableKey(), Live: *t.Live}
+	if err := t.check(conn); err != nil {
+		return account, err
+	}
 	if a, _, err := g.connected(ctx, conn, t.Account); err == nil {
 		account.Name = a.name() // it is connected, with a name or without
 	}
