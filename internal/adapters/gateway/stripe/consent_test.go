@@ -306,7 +306,11 @@ func TestAnswersToACode(t *testing.T) {
 			wantRefusal(t, name, err, test.reason)
 		}
 		wantNoSecret(t, name, err, "ac_1")
-		equal(t, name, a, gateway.Account{})
+		want := ""
+		if test.status == http.StatusOK && test.reason != "" {
+			want = "acct_1" // he did consent, and it can be given back
+		}
+		equal(t, name, a.ID, want)
 	}
 }
 
