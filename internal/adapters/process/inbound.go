@@ -117,6 +117,9 @@ var (
 )
 
 func (in *Inbound) apply(ctx context.Context, w work.Webhook) error {
+	if w.Connection == "" {
+		return fmt.Errorf("%w: nobody has connected the account that it is about", errUnmatched)
+	}
 	conn, gw, err := in.Connect(ctx, w.Merchant, w.Connection)
 	if err != nil {
 		return err

@@ -221,6 +221,20 @@ func TestWebhookThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A webhook about an account that nobody has connected is none of ours: it waits for nothing.
+func TestWebhookOfNoConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, options{})
+	_, _, err := w.work.SaveWebhook(t.Context(), work.Webhook{Gateway: "sandbox", MessageID: "unrouted/1", ReceivedAt: begins, Body: []byte("{}")})
+	w.ok(err)
+	w.ok(w.inbound.Idle(t.Context()))
+	list, err := w.work.ListWebhooks(t.Context(), work.WebhookFilter{State: work.WebhookUnmatched}, nil, 10)
+	w.ok(err)
+	if _, waits, err := w.work.NextWebhookAt(t.Context()); len(list) != 1 || waits || err != nil {
+		t.Errorf("%d are listed as unmatched and one waits: %v (%v); want one that does not", len(list), waits, err)
+	}
+}
+
 // A connection's gateway speaks of that connection's subscriptions only.
 func TestWebhookOfAnotherConnection(t *testing.T) {
 	t.Parallel()

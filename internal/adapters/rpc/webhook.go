@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode"
 
+	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/work"
 	"ledger.internal/ledger/internal/aggregate/text"
@@ -83,33 +84,47 @@ func (h *webhooks) route(ctx context.Context, msg work.Webhook) error {
 		return errNoReceiver
 	}
 	account, live, err := router.Route(msg.Header, msg.Body, msg.ReceivedAt)
-	if err != nil {
+	if err != nil && !errors.Is(err, gateway.ErrUnreadable) {
 		return fmt.Errorf("%w: %w", errForged, err)
 	}
-	all, err := h.Connections.Known(ctx, msg.Gateway, account)
+	receivers, err := h.receivers(ctx, msg.Gateway, account, live)
 	if err != nil {
 		return err
 	}
+	var errs []error
 	kept := false
-	for _, ref := range all {
-		c, err := h.Connections.Load(ctx, ref.Merchant, ref.ID)
-		if err != nil {
-			return err
-		}
-		if c.Live() != live {
-			continue
-		}
+	for _, ref := range receivers {
 		msg.Merchant, msg.Connection = ref.Merchant, ref.ID
-		if err := h.keep(ctx, msg); err != nil {
-			return err
+		switch err := h.keep(ctx, msg); {
+		case err == nil:
+			kept = true
+		case !errors.Is(err, errForged): // else it has a webhook secret of its own, and gets its messages elsewhere
+			errs = append(errs, err)
 		}
-		kept = true
 	}
-	if kept {
-		return nil
+	if kept || len(errs) > 0 {
+		return errors.Join(errs...)
 	}
 	msg.Merchant, msg.Connection, msg.MessageID = "", "", "unrouted/"+digest(msg.Body)
 	return h.accept(ctx, msg)
+}
+
+// receivers are the connections to an account in one mode; none if it is nobody's.
+func (h *webhooks) receivers(ctx context.Context, gatewayName, account string, live bool) (all []connect.Ref, err error) {
+	if account == "" { // as that of a connection which is not proved yet
+		return nil, nil
+	}
+	known, err := h.Connections.Known(ctx, gatewayName, account)
+	for _, ref := range known {
+		c, err := h.Connections.Load(ctx, ref.Merchant, ref.ID)
+		if err != nil {
+			return nil, err
+		}
+		if c.Live() == live {
+			all = append(all, ref)
+		}
+	}
+	return all, err
 }
 
 // keep verifies a message of a connection and stores it.

@@ -208,6 +208,7 @@ func (w *world) serve() {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/webhooks/", server.Webhooks())
+	mux.Handle("/connect/", server.Consents())
 	mux.Handle("/", server.REST())
 	w.http = httptest.NewUnstartedServer(nil)
 	w.http.Config = rpc.HTTPServer(mux)
