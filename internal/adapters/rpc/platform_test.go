@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
+	"ledger.internal/ledger/internal/adapters/gateway/payabl"
 	"ledger.internal/ledger/internal/adapters/gateway/stripe"
 	"ledger.internal/ledger/internal/adapters/gateway/stripe/stripetest"
 	"ledger.internal/ledger/internal/adapters/rpc"
@@ -50,6 +51,7 @@ func newPlatform(t *testing.T, change ...func(*rpc.Config)) *platform {
 		c.Connections.Gateways["stripe"] = stripe.New(stripe.Config{
 			TestKey: platformKey, TestClientID: clientID, WebhookSecrets: []string{platformSecret}, URL: srv.URL, ConnectURL: srv.URL,
 		})
+		c.Connections.Gateways["payabl"] = payabl.New(payabl.Config{})
 	}}, change)...)
 	return p
 }
@@ -213,6 +215,17 @@ func (p *platform) consent(request, id, back string) *ledgerv1.RequestConsentRes
 		MerchantId: "acme", RequestId: request, ConnectionId: id, Gateway: "stripe", ReturnUrl: back,
 	}, &got)
 	return &got
+}
+
+// connected makes a connection for every situation in which something is refused about it.
+func (p *platform) connected() {
+	p.t.Helper()
+	back, err := p.stripe.Approve(p.consent("connect shop", "shop", "").ConsentUrl, "acct_1")
+	p.comes("GET", back, err)
+	p.must("ConnectionService/CreateConnection", &ledgerv1.CreateConnectionRequest{
+		MerchantId: "acme", RequestId: "create gone", ConnectionId: "gone", Gateway: "sandbox"}, &ledgerv1.ConnectionResponse{})
+	p.must("ConnectionService/DisconnectConnection", &ledgerv1.DisconnectConnectionRequest{
+		MerchantId: "acme", RequestId: "give back", ConnectionId: "gone", Reason: "sold"}, &ledgerv1.ConnectionResponse{})
 }
 
 // comes is the merchant's browser on its way back.

@@ -99,6 +99,9 @@ var goodRequests = map[string]string{
 	"CreateMerchant":       `{"merchant_id":"shop","name":"A shop"}`,
 	"UpdateMerchant":       `{"name":"Acme Ltd"}`,
 	"CreateConnection":     `{"gateway":"sandbox","webhook_secret":"canary"}`,
+	"RequestConsent":       `{"gateway":"stripe"}`,
+	"ReplaceCredentials":   `{"connection_id":"main","secret":"canary","webhook_secret":"canary"}`,
+	"DisconnectConnection": `{"connection_id":"main","reason":"sold"}`,
 	"BlockConnection":      `{"connection_id":"main","reason":"suspended"}`,
 	"UnblockConnection":    `{"connection_id":"blocked"}`,
 	"CreateEndpoint":       `{"settings":{"url":"https://shop.example/ipn","secret_key":"canary"}}`,
@@ -122,8 +125,9 @@ const (
 // the same is refused, nothing is appended, and nothing that must stay secret is in the answer or the log.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newPlatform(t)
 	orders := w.lives()
+	w.connected()
 	for _, c := range refusalLines(t) {
 		t.Run(c.file+"/"+c.name, func(t *testing.T) {
 			request := w.requestOf(c, orders)
