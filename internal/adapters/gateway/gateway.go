@@ -95,9 +95,10 @@ type Consenter interface {
 	// ConsentURL is where he gives it. The gateway sends him to callback afterwards, with state. An error that is no *Refusal
 	// says what the operator has to set first.
 	ConsentURL(conn Connection, state, callback string) (string, error)
-	// Consented learns from what he came back with whose account it is. What he or the gateway refused is a *Refusal;
-	// any other error means that it was not answered. With a refusal it tells the account if he did consent, so that this
-	// can be given back. It may be called once for one query.
+	// Consented learns from what he came back with whose account it is, be it the connection's or another. What he or the
+	// gateway refused is a *Refusal; if he has consented all the same, to something that is of no use, it comes with the
+	// account, so that the consent can be given back. Any other error means that it was not answered. It may be called
+	// once for one query.
 	Consented(ctx context.Context, conn Connection, query url.Values) (Account, error)
 	// Withdraw gives the consent back. What is withdrawn already is no error.
 	Withdraw(ctx context.Context, conn Connection) error

@@ -144,13 +144,12 @@ func tokenOf(reply gateway.Reply) (*token, error) {
 	return &t, nil
 }
 
-// check refuses an account that is not what the connection is for.
+// check refuses a consent that is not what the connection needs. Whether it is to the right account is not asked here: who
+// asks knows both by name.
 func (t *token) check(conn gateway.Connection) error {
 	switch {
 	case *t.Live != conn.Live:
 		return otherMode(conn)
-	case conn.Account != "" && conn.Account != t.Account:
-		return otherAccount(conn)
 	case t.Scope == string(stripego.OAuthScopeTypeReadOnly):
 		return &gateway.Refusal{Reason: gateway.ConsentDenied, Message: "The consent given on Stripe's page is for looking only, and payments need more. " +
 			"Begin again and agree to what is asked for there."}

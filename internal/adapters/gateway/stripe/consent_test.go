@@ -212,20 +212,12 @@ func TestConsentRefused(t *testing.T) {
 			must(t, err)
 			return queryOf(t, back)
 		}, gateway.ModeMismatch, 1},
-		"it is another account than before": {func(t *testing.T, w *world) url.Values {
-			w.conn.Account = "acct_1"
-			return w.approved(t, "acct_2")
-		}, gateway.AccountMismatch, 1},
 	} {
 		w := newPlatform(t)
 		q := test.query(t, w)
 		a, err := w.gateway.Consented(t.Context(), w.conn, q)
 		wantRefusal(t, name, err, test.reason)
-		want := ""
-		if test.reason == gateway.AccountMismatch {
-			want = "acct_2" // he did consent, and it can be given back
-		}
-		equal(t, name+": account", a.ID, want)
+		equal(t, name+": account", a, gateway.Account{})
 		equal(t, name+": requests", w.count("/oauth/token"), test.asked)
 	}
 }
@@ -276,8 +268,6 @@ func TestAnswersToACode(t *testing.T) {
 		body   string
 		reason string // empty if it is no answer
 	}{
-		"a live account":           {200, `{` + account + `, "livemode": true, "scope": "read_write"}`, gateway.ModeMismatch},
-		"for looking only":         {200, `{` + account + `, "livemode": false, "scope": "read_only"}`, gateway.ConsentDenied},
 		"no mode":                  {200, `{` + account + `, "scope": "read_write"}`, ""},
 		"no account":               {200, `{"livemode": false}`, ""},
 		"an account of other kind": {200, `{"stripe_user_id": "cus_1", "livemode": false}`, ""},
@@ -306,12 +296,36 @@ func TestAnswersToACode(t *testing.T) {
 			wantRefusal(t, name, err, test.reason)
 		}
 		wantNoSecret(t, name, err, "ac_1")
-		want := ""
-		if test.status == http.StatusOK && test.reason != "" {
-			want = "acct_1" // he did consent, and it can be given back
-		}
-		equal(t, name, a.ID, want)
+		equal(t, name, a, gateway.Account{})
 	}
+}
+
+// A consent that is of no use was given all the same: whose it is is told, so that it can be given back.
+func TestAConsentOfNoUse(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		body, reason string
+		account      gateway.Account
+	}{
+		"a live account": {`{"stripe_user_id": "acct_1", "livemode": true, "scope": "read_write", "stripe_publishable_key": "pk_live_1"}`,
+			gateway.ModeMismatch, gateway.Account{ID: "acct_1", Live: true, PublishableKey: "pk_live_1"}},
+		"for looking only": {`{"stripe_user_id": "acct_1", "livemode": false, "scope": "read_only"}`,
+			gateway.ConsentDenied, gateway.Account{ID: "acct_1"}},
+	} {
+		a, err := oauthAnswering(t, 200, test.body).Consented(t.Context(), gateway.Connection{Merchant: "m1"}, url.Values{"code": {"ac_1"}})
+		wantRefusal(t, name, err, test.reason)
+		equal(t, name, a, test.account)
+	}
+}
+
+// Another account than the connection's is told by its name, for whoever asked to compare.
+func TestAConsentToAnotherAccount(t *testing.T) {
+	t.Parallel()
+	w := newPlatform(t)
+	w.conn.Account = "acct_1"
+	a, err := w.gateway.Consented(t.Context(), w.conn, w.approved(t, "acct_2"))
+	must(t, err)
+	equal(t, "account", a, gateway.Account{ID: "acct_2", Name: "Bob Ltd"})
 }
 
 // wantNoSecret says that an error repeats nothing that opens anything.

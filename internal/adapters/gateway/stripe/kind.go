@@ -36,6 +36,8 @@ func (k *Kind) Settings() []gateway.Setting {
 // Check implements gateway.Kind.
 func (k *Kind) Check() error {
 	return errors.Join(
+		checkClientID("stripe-live-client-id", k.config.LiveClientID), checkClientID("stripe-test-client-id", k.config.TestClientID),
+		checkWebhookSecrets("stripe-webhook-secrets", k.webhookSecrets()),
 		checkPlatformKey("stripe-live-key", k.config.LiveKey, "_live_"), checkPlatformKey("stripe-test-key", k.config.TestKey, "_test_"),
 		checkURL("stripe-url", k.config.URL), checkURL("stripe-connect-url", k.config.ConnectURL),
 	)
@@ -48,6 +50,25 @@ func checkPlatformKey(name, key, mode string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: a key that begins with sk%s or rk%s is wanted", name, mode, mode)
+}
+
+// checkClientID refuses what is no client id: it stands in an address that merchants are sent to, and a secret must not.
+// https://docs.stripe.com/connect/oauth-reference#get-authorize-request
+func checkClientID(name, id string) error {
+	if id == "" || strings.HasPrefix(id, "ca_") {
+		return nil
+	}
+	return fmt.Errorf("%s: an id that begins with ca_ is wanted", name)
+}
+
+// checkWebhookSecrets refuses what Stripe signs nothing with. https://docs.stripe.com/webhooks#verify-events
+func checkWebhookSecrets(name string, secrets []string) error {
+	for i, secret := range secrets {
+		if !strings.HasPrefix(secret, "whsec_") {
+			return fmt.Errorf("%s: number %d does not begin with whsec_", name, i+1)
+		}
+	}
+	return nil
 }
 
 func checkURL(name, address string) error {
@@ -65,10 +86,16 @@ func (k *Kind) Open(env gateway.Environment) gateway.Gateway {
 	c := k.config
 	c.HTTPClient = env.Client
 	c.Timeout = min(timeout, env.Timeout)
+	c.WebhookSecrets = k.webhookSecrets()
+	return New(c)
+}
+
+// webhookSecrets are the secrets one by one. There are several while one takes another's place.
+func (k *Kind) webhookSecrets() (all []string) {
 	for secret := range strings.SplitSeq(k.secrets, ",") {
 		if secret = strings.TrimSpace(secret); secret != "" {
-			c.WebhookSecrets = append(c.WebhookSecrets, secret)
+			all = append(all, secret)
 		}
 	}
-	return New(c)
+	return all
 }
