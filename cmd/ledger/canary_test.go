@@ -186,7 +186,9 @@ func (a *aviary) live(cfg config, bankURL string, stripe *stripetest.Server, lea
 }
 
 // quiet is an answer that holds what its reader alone may see.
-type quiet struct{ ledgerv1.RequestConsentResponse }
+type quiet struct {
+	ledgerv1.RequestConsentResponse
+}
 
 func (*quiet) String() string { return "" }
 

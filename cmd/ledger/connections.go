@@ -80,7 +80,7 @@ func connectionConsentCommand() *cobra.Command {
 	var live bool
 	cmd := &cobra.Command{
 		Use:   "consent [CONNECTION]",
-		Short: "print where a merchant connects an account at its gateway, or renews it",
+		Short: "print where a merchant gives his consent at a gateway",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := &ledgerv1.RequestConsentRequest{MerchantId: merchant, RequestId: rand.Text(), Gateway: gatewayName, ReturnUrl: returnURL}

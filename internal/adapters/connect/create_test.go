@@ -50,6 +50,39 @@ func TestCreateIsRefused(t *testing.T) {
 	w.want("main", active, "")
 }
 
+// A request that comes twice at once is proved twice and done once.
+func TestCreateTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bank.open("sk_1", gateway.Account{ID: "m1", Live: true})
+	create := func() {
+		t.Helper()
+		res, err := w.Create(t.Context(), w.request("create"), byKey("main", "sk_1"))
+		if err != nil || res.State.Status != active || len(res.Events) == 0 {
+			t.Errorf("got %+v, %v; want it active, and where in the log", res, err)
+		}
+	}
+	w.bank.during = create
+	create()
+	w.wantEvents("main", "connection_created", "connection_activated")
+}
+
+// What has happened while the gateway was asked counts: nobody connects what was given back meanwhile.
+func TestDisconnectedWhileItIsProved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bank.open("sk_1", gateway.Account{ID: "m1", Live: true})
+	w.bank.during = func() {
+		_, err := w.Disconnect(t.Context(), w.request("gone"), "acme", "main", "a mistake")
+		w.ok(err)
+	}
+	res, err := w.Create(t.Context(), w.request("create"), byKey("main", "sk_1"))
+	if err != nil || res.State.Status != disconnected {
+		t.Errorf("got %+v, %v; want it disconnected", res.State, err)
+	}
+	w.want("main", disconnected, "")
+}
+
 // The connection is written down first; the same request goes on from there.
 func TestCreateIsNotAnswered(t *testing.T) {
 	t.Parallel()

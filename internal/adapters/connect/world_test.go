@@ -218,6 +218,7 @@ type bank struct {
 	accounts map[string]gateway.Account
 	down     bool
 	asked    int
+	during   func() // happens while it is asked
 }
 
 func newBank() *bank { return &bank{accounts: map[string]gateway.Account{}} }
@@ -244,6 +245,10 @@ func (b *bank) wasAsked() int {
 
 // Prove implements gateway.Prover.
 func (b *bank) Prove(_ context.Context, conn gateway.Connection) (gateway.Account, error) {
+	if during := b.during; during != nil {
+		b.during = nil
+		during()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked++
