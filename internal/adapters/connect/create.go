@@ -49,10 +49,15 @@ func (c *Connections) Create(ctx context.Context, q aggregate.Request, a Account
 		return res, nil
 	}
 	proved, err := c.prove(ctx, gw.(gateway.Prover), now, q.ID)
-	if err == nil {
-		proved.Replayed = res.Replayed
+	if err != nil {
+		return proved, err
 	}
-	return proved, err
+	if len(proved.Events) == 0 { // somebody else was faster
+		res.State = proved.State
+		return res, nil
+	}
+	proved.Replayed = res.Replayed
+	return proved, nil
 }
 
 // Record writes down that an account is to be connected, and asks its gateway nothing.
@@ -151,7 +156,7 @@ func (c *Connections) prove(ctx context.Context, gw gateway.Prover, s connection
 	case err != nil:
 		return Result{}, c.unanswered(s, err)
 	}
-	return c.activate(ctx, s, cause, account, connection.Activate{})
+	return c.activate(ctx, s, cause, account, connection.Activate{First: true})
 }
 
 // activate says that an account was proved. If the ledger refuses it, that is written down instead.

@@ -102,7 +102,10 @@ func account(id, consent string) connection.Activate {
 func TestProvedByCredentials(t *testing.T) {
 	t.Parallel()
 	l := (&life{t: t}).do("create", unproved()).want(pending, true)
-	l.do("prove", connection.Activate{Account: "m1", Live: true}).want(active, false)
+	l.do("prove", connection.Activate{Account: "m1", Live: true, First: true}).want(active, false)
+	if l.do("prove twice", connection.Activate{Account: "m1", Live: true, First: true}); len(l.last) != 0 {
+		t.Errorf("proved twice: %v", l.last)
+	}
 	l.do("again", connection.Activate{Account: "m1", Live: true, Credentials: []byte("two")}).want(active, false)
 	if string(l.state.Credentials) != "two" {
 		t.Errorf("credentials %q, want the new ones", l.state.Credentials)
@@ -212,6 +215,7 @@ func TestDisconnectedAndBack(t *testing.T) {
 	l.wantRefused("without a word", connection.Disconnect{ID: "main", Reason: " "}, "REASON_REQUIRED")
 	l.do("disconnect", connection.Disconnect{ID: "main", Reason: "sold"}).want(disconnected, true)
 	l.wantRefused("twice", connection.Disconnect{ID: "main", Reason: "sold"}, "CONNECTION_DISCONNECTED")
+	l.do("proved too late", connection.Activate{Account: "m1", Live: true, First: true}).want(disconnected, true)
 	l.do("back", connection.Activate{Account: "m1", Live: true, Credentials: []byte("two")}).want(active, false)
 }
 

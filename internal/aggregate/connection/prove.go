@@ -14,6 +14,9 @@ import (
 type Activate struct {
 	Account, Name, PublishableKey string // as the gateway tells them
 	Live                          bool
+	// First says that the credentials are the ones that the connection began with. What is not pending any more has been
+	// proved, or given back, while the gateway was asked; then nothing happens.
+	First bool
 	// Consent is the request that asked for the merchant's consent; empty if credentials have proved it.
 	Consent string
 	// Credentials are sealed; none with a consent, and none if they stay as they are.
@@ -29,6 +32,8 @@ func (c Activate) Decide(s State) ([]*ledgerv1.Event, error) {
 		return nil, err
 	}
 	switch {
+	case c.First && s.Status != ledgerv1.ConnectionState_CONNECTION_STATE_PENDING:
+		return nil, nil
 	case c.Live != s.Live():
 		return nil, aggregate.Refuse("CONNECTION_MODE_MISMATCH", "the connection is for %s, and the account is one for %s: test and live are never mixed",
 			modeName(s.Live()), modeName(c.Live))
