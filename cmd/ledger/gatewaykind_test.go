@@ -103,7 +103,7 @@ func TestAGatewayIsOneLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	order, err := ledgerv1.NewOrderServiceClient(conn).GetOrder(ctx, &ledgerv1.GetOrderRequest{MerchantId: firstMerchant, OrderId: sold.GetSubscription().GetFirstOrderId()})
+	order, err := ledgerv1.NewOrderServiceClient(conn).GetOrder(ctx, &ledgerv1.GetOrderRequest{MerchantId: firstMerchant, OrderId: sold.GetSubscription().GetFirstOrderId(), MinPosition: sold.GetPosition()})
 	if err != nil || order.GetGatewayReference() != "hello "+firstMerchant {
 		t.Errorf("got the order %v, %v; want it charged at the till", order, err)
 	}
