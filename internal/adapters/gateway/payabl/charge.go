@@ -52,7 +52,7 @@ func (g *Gateway) sell(ctx context.Context, conn gateway.Connection, c gateway.C
 	}
 	if m.Brand == brandPayPal {
 		p["payment_method"] = methodPayPal
-		p.setBuyer(c.Buyer)
+		p.setBuyer(buyerFor(conn, c.Buyer))
 	}
 	p.set("url_return", c.ReturnURL)
 	p.set("notification_url", conn.NotifyURL)
@@ -130,7 +130,7 @@ func (g *Gateway) sendAway(ctx context.Context, conn gateway.Connection, c gatew
 	if note.kind != once {
 		p["recurring_id"] = "INIT"
 	}
-	p.setBuyer(c.Buyer)
+	p.setBuyer(buyerFor(conn, c.Buyer))
 	for _, name := range []string{"url_return", "url_success", "url_failed"} {
 		p.set(name, c.ReturnURL)
 	}
