@@ -77,7 +77,7 @@ var layers = []layer{
 	{dir: "internal/adapters/...", may: []string{
 		"internal/projection/...", "internal/aggregate/...", api, "api/openapi",
 		"internal/adapters/gateway", "internal/adapters/bus", "internal/adapters/db", "internal/adapters/work",
-		"internal/adapters/clock", "internal/adapters/auth", "internal/adapters/keys", "internal/adapters/connect",
+		"internal/adapters/clock", "internal/adapters/auth", "internal/adapters/keys", "internal/adapters/connect", "internal/adapters/plainpage",
 	}},
 }
 
@@ -94,7 +94,7 @@ var doors = map[string][]string{
 	"google.golang.org/grpc/...": {
 		"internal/adapters/rpc/...", "internal/adapters/auth/...", "internal/adapters/eventstore/esdb/...", api, "cmd/...", "internal/sim/...",
 	},
-	"html/template":                          {"internal/adapters/buyer", "internal/adapters/console/...", "internal/adapters/docs", "internal/adapters/gateway/sandbox"},
+	"html/template":                          {"internal/adapters/console/...", "internal/adapters/docs", "internal/adapters/gateway/sandbox", "internal/adapters/plainpage"},
 	"text/template":                          {},
 	"github.com/stripe/...":                  {"internal/adapters/gateway/stripe"},
 	"github.com/standard-webhooks/...":       {"internal/adapters/ipn/...", "cmd/ledger"}, // signs; and the demo's receiver verifies

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"ledger.internal/ledger/internal/adapters/clock"
+	"ledger.internal/ledger/internal/adapters/plainpage"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/subscription"
 )
@@ -68,7 +69,7 @@ func New(c Config) (*Handler, error) {
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	protect(w.Header())
+	plainpage.Protect(w.Header())
 	p, turnedBack, ok := h.asked(r.URL.Path)
 	switch {
 	case !ok:

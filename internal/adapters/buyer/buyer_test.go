@@ -20,6 +20,7 @@ import (
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/adapters/eventstore/memory"
 	"ledger.internal/ledger/internal/adapters/gateway"
+	"ledger.internal/ledger/internal/adapters/plainpage"
 	"ledger.internal/ledger/internal/aggregate"
 	"ledger.internal/ledger/internal/aggregate/event"
 	"ledger.internal/ledger/internal/aggregate/subscription"
@@ -426,7 +427,7 @@ func TestPages(t *testing.T) {
 		t.Fatalf("%d pages, %v; want 5", len(pages), err)
 	}
 	h := http.Header{}
-	protect(h)
+	plainpage.Protect(h)
 	for name, html := range pages {
 		text := string(html)
 		_, style, _ := strings.Cut(text, "<style>")

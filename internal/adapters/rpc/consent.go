@@ -6,8 +6,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"ledger.internal/ledger/internal/adapters/connect"
+	"ledger.internal/ledger/internal/adapters/plainpage"
 	"ledger.internal/ledger/internal/aggregate/connection"
 )
 
@@ -17,9 +20,7 @@ type consents struct{ *Config }
 // ServeHTTP implements http.Handler. A merchant goes where he was to be sent when the consent was asked for, and nowhere
 // else; if that is nowhere, a page tells him what became of it.
 func (h *consents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for name, value := range pageHeaders {
-		w.Header().Set(name, value)
-	}
+	plainpage.Protect(w.Header())
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -28,12 +29,12 @@ func (h *consents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	outcome, err := h.Connections.Consented(r.Context(), strings.TrimPrefix(r.URL.Path, "/connect/"), r.URL.Query())
 	switch {
 	case errors.Is(err, connect.ErrNoSuchConsent):
-		page(w, http.StatusBadRequest, "Not connected", err.Error())
+		h.page(w, r, http.StatusBadRequest, plainpage.Words{Title: "Not connected", Text: sentence(err.Error())})
 		return
 	case err != nil:
 		h.Logger.ErrorContext(r.Context(), "a consent was not taken in", slog.Any("error", err))
 		w.Header().Set("Retry-After", "30")
-		page(w, http.StatusServiceUnavailable, "Not connected", "The ledger cannot answer now. Begin again in a moment.")
+		h.page(w, r, http.StatusServiceUnavailable, plainpage.Words{Title: "Not connected", Text: "We cannot answer right now.", Next: "Begin again in a moment."})
 		return
 	}
 	if outcome.ReturnURL != "" {
@@ -41,10 +42,30 @@ func (h *consents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := outcome.State.Refusal; refused != nil {
-		page(w, http.StatusOK, "Not connected", refused.Message)
+		h.page(w, r, http.StatusOK, plainpage.Words{Title: "Not connected", Text: sentence(refused.Message)})
 		return
 	}
-	page(w, http.StatusOK, "Connected", "The account "+accountName(outcome.State)+" is connected. You can close this page.")
+	h.page(w, r, http.StatusOK, plainpage.Words{
+		Title: "Connected", Text: "The account " + accountName(outcome.State) + " is connected.", Next: "You can close this page.",
+	})
+}
+
+func (h *consents) page(w http.ResponseWriter, r *http.Request, status int, words plainpage.Words) {
+	page, err := plainpage.Render(words)
+	if err != nil {
+		h.Logger.ErrorContext(r.Context(), "a page was not made", slog.Any("error", err))
+		status = http.StatusInternalServerError
+	}
+	plainpage.Write(w, status, page)
+}
+
+// sentence is a message as a page says it.
+func sentence(message string) string {
+	first, size := utf8.DecodeRuneInString(message)
+	if !strings.HasSuffix(message, ".") {
+		message += "."
+	}
+	return string(unicode.ToUpper(first)) + message[size:]
 }
 
 func accountName(s connection.State) string {

@@ -244,13 +244,13 @@ func (p *platform) comes(verb, back string, err error) answer {
 	return answer{status: res.StatusCode, header: res.Header, body: []byte(text(p.t, res.Body))}
 }
 
-var headings = regexp.MustCompile(`<h1>(.*)</h1><p>(.*)</p>`)
+var headings = regexp.MustCompile(`(?s)<h1>(.*?)</h1>\s*<p class="lead">(.*?)</p>(.*)</main>`)
 
 // wantPage checks that a page is one that a browser may be trusted with, and what it says.
 func wantPage(t *testing.T, got answer, status int, title, says string) {
 	t.Helper()
 	m := headings.FindStringSubmatch(string(got.body))
-	if got.status != status || m == nil || m[1] != title || !strings.Contains(html.UnescapeString(m[2]), says) || strings.Contains(m[2], "<") {
+	if got.status != status || m == nil || m[1] != title || !strings.Contains(html.UnescapeString(m[2]+m[3]), says) || strings.Contains(m[2], "<") {
 		t.Errorf("got %d:\n%s\nwant %d, %q and %q", got.status, got.body, status, title, says)
 	}
 	wantPageHeaders(t, got)

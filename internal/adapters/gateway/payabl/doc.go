@@ -30,6 +30,7 @@
 // # A connection
 //
 // Account is the merchantid; Secret is the account's one secret, which also signs notifications, so that WebhookSecret is
-// of no use here; URL, if set, is the address of the back office with its path, as payabl. sends it to a merchant who goes live. The secret goes to payabl. alone: that of
-// a live connection never to a sandbox, and that of a test connection only there or to this machine.
+// of no use here; URL, if set, is the address of the back office with its path, as payabl. sends it to a merchant who goes
+// live. The secret goes to payabl. alone: that of a live connection never to a sandbox, and that of a test connection only
+// there or to this machine. The public sandbox is told of an invented buyer, because everybody can look into it.
 package payabl
