@@ -21,6 +21,9 @@ type Account struct {
 	Name, Business, Email string
 	// PublishableKey is told with the consent, if there is one.
 	PublishableKey string
+	// Key is a secret key of the account's own, which works without anybody's consent; empty if it has shown nobody one.
+	// https://docs.stripe.com/keys
+	Key string
 	// Controlled says that another platform controls the account.
 	Controlled bool
 }
@@ -129,7 +132,7 @@ func (s *Server) Disconnect(account string) error {
 
 func (s *Server) disconnect(a *connected) {
 	a.granted, s.acting = false, a.ID
-	s.event("account.application.deauthorized", object{"id": s.c.ClientID, "object": "application", "name": "Platform"})
+	s.event(deauthorized, object{"id": s.c.ClientID, "object": "application", "name": "Platform"})
 }
 
 // oauthProblem is an error of OAuth, which is written otherwise than one of the API.
@@ -211,10 +214,23 @@ func (s *Server) deauthorize(r *request) answer {
 	return answerWith(object{"stripe_user_id": id})
 }
 
+// owner is the account that a request's key belongs to; nil if it is the platform's, or nobody's.
+func (s *Server) owner(r *request) *connected {
+	for _, a := range s.accounts {
+		if a.Key != "" && r.Header.Get("Authorization") == "Bearer "+a.Key {
+			return a
+		}
+	}
+	return nil
+}
+
 // granted reports whether the key may be used for what a request is about: an account that has given its consent, or
 // the key's own. https://docs.stripe.com/connect/authentication
 func (s *Server) granted(r *request) bool {
 	account := s.acting
+	if r.owner != nil {
+		return r.PathValue("account") == "" && account == r.owner.ID
+	}
 	switch id := r.PathValue("account"); {
 	case id != "" && account != "":
 		return false // no account knows of others

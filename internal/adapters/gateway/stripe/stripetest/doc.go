@@ -11,5 +11,6 @@
 //
 // What is done with a payment is chosen by its payment method. Stripe's own names for tests
 // (https://docs.stripe.com/testing) work, as far as Cards knows them; besides, "pm_x_" and a Step, which spoils the
-// payment, and "pm_x_refund_" and a Step, which spoils its refunds. An attached method goes on as it began.
+// payment, and "pm_x_refund_" and a Step, which spoils its refunds. An attached method goes on as it began, until it
+// Becomes another.
 package stripetest

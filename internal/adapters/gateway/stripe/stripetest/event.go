@@ -20,7 +20,14 @@ import (
 type Event struct {
 	Type string
 	Body []byte
+	// Account is the connected account that it is about: the platform's endpoint gets it. That of an account which is not
+	// connected has an endpoint of its own, if any. https://docs.stripe.com/connect/webhooks
+	Account string
 }
+
+// deauthorized is the last event of an account that the platform gets.
+// https://docs.stripe.com/connect/oauth-reference#post-deauthorize
+const deauthorized = "account.application.deauthorized"
 
 func (s *Server) event(kind string, o object) { s.changed(kind, o, nil) }
 
@@ -33,14 +40,15 @@ func (s *Server) changed(kind string, o, before object) {
 		"id": s.id("evt"), "object": "event", "type": kind, "created": s.c.Now().Unix(), "livemode": s.c.Live,
 		"api_version": "2022-11-15", "data": data, // the endpoint's, which need not be the caller's
 	}
-	if s.acting != "" {
-		e["account"] = s.acting
+	account := ""
+	if a, ok := s.accounts[s.acting]; ok && (a.granted || kind == deauthorized) {
+		account, e["account"] = a.ID, a.ID
 	}
 	body, err := json.MarshalIndent(e, "", "  ") // as Stripe sends them
 	if err != nil {
 		panic(err) // our own objects
 	}
-	s.events = append(s.events, Event{kind, body})
+	s.events = append(s.events, Event{kind, body, account})
 	s.kept = append(s.kept, keptEvent{e["id"].(string), kind, s.acting, s.c.Now(), e})
 	close(s.arrived)
 	s.arrived = make(chan struct{})

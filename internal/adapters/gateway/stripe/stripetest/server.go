@@ -114,9 +114,10 @@ func (s *Server) Requests() []Request {
 // request is one under way.
 type request struct {
 	*http.Request
-	form url.Values
-	key  string
-	step Step // of a spoil; empty if there is none
+	form  url.Values
+	key   string
+	owner *connected // whose secret key it carries; nil if it is that of Config
+	step  Step       // of a spoil; empty if there is none
 }
 
 type handler func(*request) answer
@@ -186,6 +187,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, j judge, params [
 func (s *Server) answer(r *request, j judge, params []string, h handler) answer {
 	s.requests = append(s.requests, Request{r.Method, r.URL.Path, r.Header.Clone(), r.form})
 	s.acting = r.Header.Get("Stripe-Account")
+	if r.owner = s.owner(r); r.owner != nil && s.acting == "" {
+		s.acting = r.owner.ID
+	}
 	if a, ok := j(r, params); ok {
 		return a
 	}
@@ -208,7 +212,7 @@ func (s *Server) answer(r *request, j judge, params []string, h handler) answer 
 
 // once answers a key that is known with its first answer.
 func (s *Server) once(r *request, h handler) answer {
-	key, print := r.Header.Get("Stripe-Account")+" "+r.key, r.URL.Path+"?"+r.form.Encode()
+	key, print := s.acting+" "+r.key, r.URL.Path+"?"+r.form.Encode()
 	if first, ok := s.keys[key]; ok && s.c.Now().Sub(first.at) < keyLifetime {
 		if first.print != print {
 			return problem(http.StatusBadRequest, apiError{Type: "idempotency_error", Message: "Keys for idempotent requests can only be used with the same parameters they were first used with."})
@@ -229,7 +233,7 @@ func (s *Server) once(r *request, h handler) answer {
 
 // unwelcome judges the caller and the parameters' names.
 func (s *Server) unwelcome(r *request, params []string) (answer, bool) {
-	if r.Header.Get("Authorization") != "Bearer "+s.c.Key {
+	if r.owner == nil && r.Header.Get("Authorization") != "Bearer "+s.c.Key {
 		return problem(http.StatusUnauthorized, apiError{Type: "invalid_request_error", Message: "Invalid API Key provided."}), true
 	}
 	if !s.granted(r) {

@@ -218,6 +218,20 @@ func (s *Server) Store(name string) (customer, id string, err error) {
 	return m.customer, m.id, nil
 }
 
+// Becomes has the card behind a stored payment method do from now on what the payment method of that name does: banks
+// change their mind.
+func (s *Server) Becomes(id, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.methods[id]
+	c, known := cardOf(name)
+	if !ok || !known {
+		return fmt.Errorf("no payment method %s, or none like %s", id, name)
+	}
+	m.card = c
+	return nil
+}
+
 // Detach takes a stored payment method from its customer.
 func (s *Server) Detach(id string) error {
 	s.mu.Lock()
