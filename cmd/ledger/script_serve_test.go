@@ -26,12 +26,16 @@ import (
 // patience is how long a story waits for what has to happen before it calls it a fault.
 const patience = time.Minute
 
+// clockStart is what a story's clock shows at first.
+const clockStart = "2026-03-02T09:00:00Z"
+
 // world is what a story happens in.
 type world struct {
 	data, logged string // the data directory; where the ledger's log goes
 	server       *server
 	shop         *shop
 	esdb         *esdbtest.Server
+	atStripe     *stripeWorld
 	backup       []esdbtest.Record // of esdb
 	release      func()            // ends what esdb holds
 	posts        int               // counts the commands that were sent
@@ -92,11 +96,12 @@ func (w *world) launch(ts *testscript.TestScript, flags []string) {
 	w.data = ts.Getenv("LEDGER_DATA_DIR")
 	s := &server{line: &firstLine{arrived: make(chan struct{})}, ended: make(chan error, 1)}
 	s.cmd = exec.Command("ledger", slices.Concat([]string{
-		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=2026-03-02T09:00:00Z",
+		"serve", "--data-dir=" + w.data, "--clock=manual", "--clock-start=" + clockStart,
 		"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--admin=127.0.0.1:0",
 	}, flags)...)
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + ts.Getenv("TMPDIR"), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + gorace,
 		"LEDGER_LOG=" + ts.Getenv("LEDGER_LOG")}
+	s.cmd.Env = append(s.cmd.Env, w.settingsOfGateways(ts)...)
 	s.cmd.Stdout, s.cmd.Stderr = s.line, logged
 	ts.Check(s.cmd.Start())
 	w.server = s
@@ -179,6 +184,9 @@ func (w *world) close() {
 	}
 	if w.payabl != nil {
 		w.payabl.Close()
+	}
+	if w.atStripe != nil {
+		w.atStripe.close()
 	}
 	if w.esdb != nil {
 		w.esdb.Close() // which may be for the second time

@@ -49,6 +49,24 @@ func TestMain(m *testing.M) {
 //	payabl WHAT…          what happens at payabl., see script_payabl_test.go
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
+//	stripe start|stop     run a Stripe, whose time is the ledger's; the settings of the platform are in the environment of the
+//	                      ledgers that start afterwards
+//	stripe account ID [name=N] [email=E] [publishable=K] [key=K] [controlled]   a merchant has an account there
+//	stripe approve [-later] ACCOUNT     he agrees at the page whose address was printed last, and comes back to the ledger,
+//	                      unless that is for later; print where that sends him, or what he reads
+//	stripe deny           he does not agree
+//	stripe return [NAME=VALUE]  he comes back now, or once more, with a parameter of the address changed
+//	stripe deliver [twice|none|late|forged|old]   the events since the last time go to the platform's endpoint: once each,
+//	                      twice, or to nobody; those that went to nobody, the newest first; or signed by somebody else, or
+//	                      six minutes ago, and then they are still to come. Print what was answered
+//	stripe script SUB METHOD    the card of a subscription does from now on what Stripe's test method of that name does
+//	stripe dispute SUB inquire|open|win|lose   the buyer's bank disputes the last payment, and decides
+//	stripe refund SUB MINOR     the merchant returns money in his Dashboard
+//	stripe detach SUB     the stored method is gone
+//	stripe disconnect ACCOUNT   the merchant takes his consent back
+//	stripe silent TIMES charged|uncharged   so many requests about payments are carried out, or are not, and not answered
+//	stripe authenticate SUB right|wrong     the buyer proves himself to his bank, or does not
+//	stripe book           print what truly happened to the money there
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
 //	tamper DB STATEMENT   change rows of a database behind the ledger's back
 //	esdb start [MANNER…]  run an EventStoreDB, or rather the double of one, as $ESDB, at $ESDB_HOST; plain and good, or
@@ -108,6 +126,7 @@ func TestStories(t *testing.T) {
 			"payabl":   inWorld((*world).atPayabl),
 			"charged":  inWorld((*world).charged),
 			"book":     inWorld((*world).book),
+			"stripe":   inWorld((*world).stripe),
 			"sql":      inWorld((*world).question),
 			"tamper":   inWorld((*world).tamper),
 			"esdb":     inWorld((*world).database),

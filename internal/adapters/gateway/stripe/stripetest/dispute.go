@@ -63,6 +63,18 @@ func (s *Server) DisputeBecomes(id, status string) error {
 	return nil
 }
 
+// DisputesOf are the disputes of a payment, in the order in which they were opened.
+func (s *Server) DisputesOf(intentID string) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.disputes {
+		if d.charge.intent.id == intentID {
+			ids = append(ids, d.id)
+		}
+	}
+	return ids
+}
+
 func (s *Server) withdraw(d *dispute) {
 	d.withdrawn, d.charge.disputed = s.c.Now(), true
 	s.event("charge.dispute.funds_withdrawn", d.object())
