@@ -50,7 +50,7 @@ func stripeSettings() []string {
 // that it stores.
 func (w *world) stripe(ts *testscript.TestScript, args []string) {
 	acts := map[string]func(*testscript.TestScript, []string){
-		"start": w.stripeStart, "stop": w.stripeStop, "account": w.stripeAccount, "approve": w.stripeApprove, "deny": w.stripeDeny, "return": w.stripeReturn,
+		"start": w.stripeStart, "account": w.stripeAccount, "approve": w.stripeApprove, "deny": w.stripeDeny, "return": w.stripeReturn,
 		"deliver": w.stripeDeliver, "script": w.stripeScript, "dispute": w.stripeDispute, "refund": w.stripeRefund, "detach": w.stripeDetach,
 		"disconnect": w.stripeDisconnect, "silent": w.stripeSilent, "authenticate": w.stripeAuthenticate, "book": w.stripeBook,
 	}
@@ -88,12 +88,7 @@ func (w *world) stripeStart(ts *testscript.TestScript, args []string) {
 	ts.Setenv("LEDGER_STRIPE_WEBHOOK_SECRETS", retiredEndpoint+","+endpointSecret)
 }
 
-// stripeStop ends it.
-func (w *world) stripeStop(ts *testscript.TestScript, args []string) {
-	usage(ts, args, "stripe stop")
-	w.atStripe.close()
-}
-
+// close ends it, and lets go first of whom it keeps waiting.
 func (s *stripeWorld) close() {
 	s.server.Close()
 	s.web.Close()
@@ -312,17 +307,23 @@ func (w *world) stripeDisconnect(ts *testscript.TestScript, args []string) {
 	ts.Check(w.atStripe.server.Disconnect(args[1]))
 }
 
-// stripeSilent leaves so many of the next requests about payments without an answer, carried out or not.
+// stripeSilent leaves so many of the next charges, which are carried out or not, or look-ups of charges without an answer.
 func (w *world) stripeSilent(ts *testscript.TestScript, args []string) {
-	usage(ts, args, "stripe silent TIMES charged|uncharged")
+	usage(ts, args, "stripe silent TIMES charged|uncharged|lookups")
 	times, err := strconv.Atoi(args[1])
 	ts.Check(err)
-	step, ok := map[string]stripetest.Step{"charged": stripetest.TimeoutCharged, "uncharged": stripetest.TimeoutUncharged}[args[2]]
-	if !ok {
-		ts.Fatalf("charged or uncharged")
+	path, step := "POST /v1/payment_intents", stripetest.TimeoutCharged
+	switch args[2] {
+	case "charged":
+	case "uncharged":
+		step = stripetest.TimeoutUncharged
+	case "lookups":
+		path = "GET /v1/payment_intents"
+	default:
+		ts.Fatalf("charged, uncharged or lookups")
 	}
 	for range times {
-		w.atStripe.server.Spoil("/v1/payment_intents", step)
+		w.atStripe.server.Spoil(path, step)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 //	payabl WHAT…          what happens at payabl., see script_payabl_test.go
 //	charged SUB           wait until the gateway has charged, though the ledger may not know it yet
 //	book                  print the gateway's own book: what really happened to the money
-//	stripe start|stop     run a Stripe, whose time is the ledger's; the settings of the platform are in the environment of the
+//	stripe start          run a Stripe, whose time is the ledger's; the settings of the platform are in the environment of the
 //	                      ledgers that start afterwards
 //	stripe account ID [name=N] [email=E] [publishable=K] [key=K] [controlled]   a merchant has an account there
 //	stripe approve [-later] ACCOUNT     he agrees at the page whose address was printed last, and comes back to the ledger,
@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 //	stripe refund SUB MINOR     the merchant returns money in his Dashboard
 //	stripe detach SUB     the stored method is gone
 //	stripe disconnect ACCOUNT   the merchant takes his consent back
-//	stripe silent TIMES charged|uncharged   so many requests about payments are carried out, or are not, and not answered
+//	stripe silent TIMES charged|uncharged|lookups   so many charges, carried out or not, or look-ups of them get no answer
 //	stripe authenticate SUB right|wrong     the buyer proves himself to his bank, or does not
 //	stripe book           print what truly happened to the money there
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger

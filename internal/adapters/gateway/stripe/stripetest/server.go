@@ -97,7 +97,8 @@ func New(c Config) *Server {
 // Close lets waiting callers go.
 func (s *Server) Close() { s.closing.Do(func() { close(s.stopping) }) }
 
-// Spoil has the next request whose path begins so go as the step says, whatever its payment method.
+// Spoil has the next request whose path begins so go as the step says, whatever its payment method. The path may have the
+// request's method and a space before it, and is then for those only.
 func (s *Server) Spoil(path string, step Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +195,7 @@ func (s *Server) answer(r *request, j judge, params []string, h handler) answer 
 		return a
 	}
 	for i, sp := range s.spoils {
-		if strings.HasPrefix(r.URL.Path, sp.path) {
+		if strings.HasPrefix(r.URL.Path, sp.path) || strings.HasPrefix(r.Method+" "+r.URL.Path, sp.path) {
 			s.spoils = slices.Delete(s.spoils, i, i+1)
 			r.step = sp.step
 			break
