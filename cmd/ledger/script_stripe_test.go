@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -192,7 +193,7 @@ func (w *world) comeBack(ts *testscript.TestScript, address string) {
 		return
 	}
 	for _, said := range words.FindAllStringSubmatch(string(body), -1) {
-		fmt.Fprintln(ts.Stdout(), said[1])
+		fmt.Fprintln(ts.Stdout(), html.UnescapeString(said[1]))
 	}
 }
 
@@ -342,7 +343,7 @@ func (w *world) stripeBook(ts *testscript.TestScript, args []string) {
 	usage(ts, args, "stripe book")
 	w.settled(ts)
 	var rows [][]string
-	for _, e := range w.atStripe.server.Book() {
+	for _, e := range w.atStripe.server.Entries() {
 		amount := &ledgerv1.Money{CurrencyCode: strings.ToUpper(e.Amount.Currency), MinorUnits: e.Amount.Units}
 		of := e.Metadata["ledger_subscription"] + " pay_number=" + e.Metadata["ledger_pay_number"]
 		if e.Kind == "charge" {
