@@ -209,6 +209,24 @@ func TestUpgradeComparesThePublishableKey(t *testing.T) {
 	l.do("the same", account("acct_1", "ask")).want(active, false)
 }
 
+// A gateway that is asked with the account's secret key need not tell its publishable one. Who consents is told by it.
+func TestProvedByTheSecretOfAPublishableKey(t *testing.T) {
+	t.Parallel()
+	silent := account("acct_1", "")
+	silent.PublishableKey = ""
+	create := byKeys()
+	create.Unproved = true
+	l := (&life{t: t}).do("create", create).do("prove", silent).want(active, false)
+	if l.state.Account != "acct_1" || l.state.PublishableKey != "pk_1" {
+		t.Errorf("account %q, publishable key %q", l.state.Account, l.state.PublishableKey)
+	}
+	other := account("acct_1", "")
+	other.PublishableKey = "pk_2"
+	(&life{t: t}).do("create", create).wantRefused("another", other, "ACCOUNT_MISMATCH")
+	silent.Consent = "ask"
+	(&life{t: t}).do("create", create).do("ask", consent()).wantRefused("by consent", silent, "ACCOUNT_MISMATCH")
+}
+
 func TestDisconnectedAndBack(t *testing.T) {
 	t.Parallel()
 	l := (&life{t: t}).do("create", unproved()).do("prove", connection.Activate{Account: "m1", Live: true})

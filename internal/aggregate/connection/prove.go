@@ -37,7 +37,7 @@ func (c Activate) Decide(s State) ([]*ledgerv1.Event, error) {
 	case c.Live != s.Live():
 		return nil, aggregate.Refuse("CONNECTION_MODE_MISMATCH", "the connection is for %s, and the account is one for %s: test and live are never mixed",
 			modeName(s.Live()), modeName(c.Live))
-	case !s.isAccount(c.Account, c.PublishableKey):
+	case !c.isOf(s):
 		return nil, aggregate.Refuse("ACCOUNT_MISMATCH", "this is account %s, and the connection is one of account %s: choose the same one, so that what is stored there can go on being charged",
 			nameOf(c.Account, c.Name), nameOf(firstOf(s.Account, s.PublishableKey), s.AccountName)).
 			With("account", c.Account).With("account_name", c.Name).With("connected", s.Account).With("connected_name", s.AccountName)
@@ -56,13 +56,17 @@ func (s State) answers(consent string) error {
 	return nil
 }
 
-// isAccount reports whether an account is the one of the connection, as far as that one is known. One that was connected
-// by its keys may be known by its publishable key alone.
-func (s State) isAccount(account, publishable string) bool {
-	if s.Account != "" {
-		return s.Account == account
+// isOf reports whether the account is the one of the connection, as far as that one is known. One that is connected by its
+// keys may be known by its publishable key alone: a consent has to name the same one, while the secret key that came with
+// it is the account's own, whose gateway need not name any.
+func (c Activate) isOf(s State) bool {
+	switch {
+	case s.Account != "":
+		return s.Account == c.Account
+	case s.PublishableKey == "", s.PublishableKey == c.PublishableKey:
+		return true
 	}
-	return s.PublishableKey == "" || s.PublishableKey == publishable
+	return c.Consent == "" && c.PublishableKey == ""
 }
 
 func (s State) activated(a *ledgerv1.ConnectionActivated) State {
