@@ -66,6 +66,7 @@ func TestMain(m *testing.M) {
 //	stripe disconnect ACCOUNT   the merchant takes his consent back
 //	stripe silent TIMES charged|uncharged|lookups   so many charges, carried out or not, or look-ups of them get no answer
 //	stripe authenticate SUB right|wrong     the buyer proves himself to his bank, or does not
+//	hidden PATH…          no file there, nor a page of the admin listener, holds a secret that the ledger was given; with ! one does
 //	stripe book           print what truly happened to the money there
 //	sql NAME              print what docs/sql/NAME.sql answers, read beside the ledger
 //	tamper DB STATEMENT   change rows of a database behind the ledger's back
@@ -127,6 +128,7 @@ func TestStories(t *testing.T) {
 			"charged":  inWorld((*world).charged),
 			"book":     inWorld((*world).book),
 			"stripe":   inWorld((*world).stripe),
+			"hidden":   hidden,
 			"sql":      inWorld((*world).question),
 			"tamper":   inWorld((*world).tamper),
 			"esdb":     inWorld((*world).database),
