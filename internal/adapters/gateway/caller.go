@@ -56,7 +56,7 @@ func (t *Transport) line(c caller, host string) *line {
 	p := party{c, host}
 	l, ok := t.lines[p]
 	if !ok {
-		l = &line{moves: newCircuit(t.now, movesRest), looks: newCircuit(t.now, looksRest), pace: newPace(t.now, c.perSecond)}
+		l = &line{moves: newMoves(t.now), looks: newLooks(t.now), pace: newPace(t.now, c.perSecond)}
 		t.lines[p] = l
 	}
 	return l

@@ -34,6 +34,20 @@ type circuit struct {
 	breaker *gobreaker.CircuitBreaker[*http.Response]
 	pause   *pause // while it is open
 	rest    time.Duration
+	// trial is taken by the request that tries whether the gateway answers again. Where others wait for what comes of
+	// it, it has room for one; nil where they are kept back.
+	trial chan struct{}
+}
+
+// newMoves is the circuit of requests that move something.
+func newMoves(now func() time.Time) *circuit { return newCircuit(now, movesRest) }
+
+// newLooks is the circuit of look-ups. Of two that come at once when the gateway is to be tried again, the second waits for
+// the first: kept back, it might not be asked again for a day.
+func newLooks(now func() time.Time) *circuit {
+	c := newCircuit(now, looksRest)
+	c.trial = make(chan struct{}, 1)
+	return c
 }
 
 func newCircuit(now func() time.Time, rest time.Duration) *circuit {
@@ -58,7 +72,15 @@ func saysNothing(err error) bool {
 	return errors.Is(err, errPaced) || errors.Is(err, context.Canceled)
 }
 
-func (c *circuit) do(send func() (*http.Response, error)) (*http.Response, error) {
+func (c *circuit) do(ctx context.Context, send func() (*http.Response, error)) (*http.Response, error) {
+	if c.trial != nil && c.breaker.State() != gobreaker.StateClosed {
+		select {
+		case c.trial <- struct{}{}:
+			defer func() { <-c.trial }()
+		case <-ctx.Done():
+			return nil, &SendError{Err: ctx.Err()}
+		}
+	}
 	if d := c.pause.left(); d > 0 {
 		return nil, &SendError{RetryAfter: d, Err: errOpen}
 	}

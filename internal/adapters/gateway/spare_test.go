@@ -251,6 +251,34 @@ func TestLookupsHaveACircuitOfTheirOwn(t *testing.T) {
 	})
 }
 
+// Of two look-ups that come at once when the gateway is to be tried, neither is kept back: what is in doubt is looked up
+// once a day in the end. One whose caller gives up goes away.
+func TestLookupsWaitForTheOneThatTries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWay(t, 500)
+		w.fails(5, look)
+		time.Sleep(10 * time.Second)
+		w.far.status.Store(200)
+		w.far.takes = time.Second
+		answered := make(chan error, 2)
+		for range 2 {
+			go func() { answered <- w.send(t.Context(), look) }()
+		}
+		synctest.Wait()
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Millisecond)
+		defer giveUp()
+		if err := w.send(ctx, look); gateway.Failed(err).Class != gateway.NotSent {
+			t.Errorf("the one that gave up: got %v, want it not sent", err)
+		}
+		for range 2 {
+			if err := <-answered; err != nil {
+				t.Errorf("got %v, want an answer", err)
+			}
+		}
+	})
+}
+
 // In no second goes more to the gateway than it takes; what would have to wait for long is not sent.
 func TestPace(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet || looks(req.Context()) {
 		circuit = l.looks
 	}
-	resp, err := circuit.do(func() (*http.Response, error) {
+	resp, err := circuit.do(req.Context(), func() (*http.Response, error) {
 		if err := l.pace.wait(req.Context()); err != nil {
 			return nil, err
 		}
