@@ -82,7 +82,7 @@ func (c *Connections) Opened(s connection.State) (gateway.Connection, error) {
 	conn := gateway.Connection{
 		Merchant: s.Merchant, ID: s.ID, Gateway: s.Gateway, Processor: s.Processor, URL: s.URL,
 		Account: s.Account, PublishableKey: s.PublishableKey, Live: s.Live(), WebhookSecret: s.WebhookSecret,
-		NotifyURL: c.BaseURL + WebhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.Held(),
+		NotifyURL: c.BaseURL + c.WebhookPath(s), Blocked: s.Held(),
 	}
 	if len(s.Credentials) == 0 {
 		return conn, nil
@@ -114,9 +114,13 @@ func (c *Connections) seal(merchant, id, secret, webhookSecret string) ([]byte, 
 // resource is what a connection's secrets are sealed for.
 func resource(merchant, id string) string { return "connection/" + merchant + "/" + id }
 
-// WebhookPath is where a connection's gateway sends its messages.
-func WebhookPath(gatewayName, merchant, id string) string {
-	return "/webhooks/" + gatewayName + "/" + merchant + "/" + id
+// WebhookPath is where a connection's gateway sends its messages: to an address of the connection's own, or, of an account
+// that the platform acts for, to the one of all accounts.
+func (c *Connections) WebhookPath(s connection.State) string {
+	if _, routes := c.Gateways[s.Gateway].(gateway.Router); routes && len(s.Credentials) == 0 {
+		return "/webhooks/" + s.Gateway
+	}
+	return "/webhooks/" + s.Gateway + "/" + s.Merchant + "/" + s.ID
 }
 
 // Wake brings to a connection what a day brings, and tells when it wants that again; zero for never.

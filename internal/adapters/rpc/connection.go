@@ -47,7 +47,7 @@ func (s *connections) RequestConsent(ctx context.Context, r *ledgerv1.RequestCon
 		return nil, err
 	}
 	return &ledgerv1.RequestConsentResponse{
-		Connection: viewConnection(res.State), ConsentUrl: url, ExpiresAt: timestamppb.New(res.State.Consent.ExpiresAt),
+		Connection: s.view(res.State), ConsentUrl: url, ExpiresAt: timestamppb.New(res.State.Consent.ExpiresAt),
 		Position: res.Position().String(), Replayed: res.Replayed,
 	}, nil
 }
@@ -83,7 +83,7 @@ func (s *connections) answer(res connect.Result, err error) (*ledgerv1.Connectio
 		return nil, err
 	}
 	return &ledgerv1.ConnectionResponse{
-		Connection: viewConnection(res.State), Position: res.Position().String(), Replayed: res.Replayed,
+		Connection: s.view(res.State), Position: res.Position().String(), Replayed: res.Replayed,
 	}, nil
 }
 
@@ -140,7 +140,7 @@ func (s *connections) list(ctx context.Context, refs []projection.ConnectionRef,
 
 // show is a connection with what it holds up.
 func (s *connections) show(ctx context.Context, c connection.State) (*ledgerv1.Connection, error) {
-	shown := viewConnection(c)
+	shown := s.view(c)
 	if c.Held() == "" {
 		return shown, nil
 	}
@@ -149,18 +149,18 @@ func (s *connections) show(ctx context.Context, c connection.State) (*ledgerv1.C
 	return shown, err
 }
 
-// viewConnection shows a connection without its secrets.
-func viewConnection(s connection.State) *ledgerv1.Connection {
+// view shows a connection without its secrets.
+func (s *connections) view(c connection.State) *ledgerv1.Connection {
 	shown := &ledgerv1.Connection{
-		MerchantId: s.Merchant, ConnectionId: s.ID, Gateway: s.Gateway, Processor: s.Processor, Mode: s.Mode, Url: s.URL,
-		WebhookPath: connect.WebhookPath(s.Gateway, s.Merchant, s.ID), Blocked: s.Blocked, BlockedReason: s.BlockedReason,
-		State: s.Status, Account: s.Account, AccountName: s.AccountName, PublishableKey: s.PublishableKey,
-		DisconnectedReason: s.DisconnectedReason,
+		MerchantId: c.Merchant, ConnectionId: c.ID, Gateway: c.Gateway, Processor: c.Processor, Mode: c.Mode, Url: c.URL,
+		WebhookPath: s.Connections.WebhookPath(c), Blocked: c.Blocked, BlockedReason: c.BlockedReason,
+		State: c.Status, Account: c.Account, AccountName: c.AccountName, PublishableKey: c.PublishableKey,
+		DisconnectedReason: c.DisconnectedReason,
 	}
-	if !s.UpdateBy.IsZero() {
-		shown.UpdateBy = timestamppb.New(s.UpdateBy)
+	if !c.UpdateBy.IsZero() {
+		shown.UpdateBy = timestamppb.New(c.UpdateBy)
 	}
-	if r := s.Refusal; r != nil {
+	if r := c.Refusal; r != nil {
 		shown.Refusal = &ledgerv1.ConnectionRefusal{Reason: r.Reason, Message: r.Message, Account: r.Account, AccountName: r.AccountName}
 	}
 	return shown

@@ -1047,7 +1047,7 @@ type Connection struct {
 	Processor    string                 `protobuf:"bytes,4,opt,name=processor,proto3" json:"processor,omitempty"`
 	Mode         Mode                   `protobuf:"varint,5,opt,name=mode,proto3,enum=ledger.v1.Mode" json:"mode,omitempty"`
 	Url          string                 `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
-	// The path at which the service takes this connection's webhooks.
+	// The path at which the service takes its webhooks: one of its own, or that of all accounts that the platform acts for.
 	WebhookPath string `protobuf:"bytes,7,opt,name=webhook_path,json=webhookPath,proto3" json:"webhook_path,omitempty"`
 	// Nothing is charged through it for now, because somebody said so here.
 	Blocked       bool            `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
