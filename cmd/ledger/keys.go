@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -151,7 +152,8 @@ func (o *keysOptions) retire(ctx context.Context, id uint32) error {
 	if err != nil {
 		return storeError(err)
 	}
-	if used.Sealing != 0 && used.Resealed != l.Primary {
+	needed := used.Sealing != 0 && used.Resealed != l.Primary
+	if needed && id != l.Primary && slices.Contains(l.Keys, id) {
 		return fmt.Errorf("the ledger in %s has not sealed everything with key %d yet: let it serve for a minute (MASTER_KEY_IN_USE)",
 			o.dataDir, l.Primary)
 	}

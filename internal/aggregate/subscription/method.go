@@ -147,7 +147,6 @@ func (s State) paymentMethodRefused(e *ledgerv1.PaymentMethodRefused) State {
 	if s.Before == nil || e.Replacement != s.Replacement {
 		return s
 	}
-	s.RefusedThrough = s.Connection
 	s.Way, s.Before, s.Refused = *s.Before, nil, e
 	switch {
 	case s.life() != PastDue:

@@ -15,6 +15,13 @@ func replace(now time.Time, n int) command {
 		Connection: subscription.Connection{ID: "second", Gateway: "sandbox", Processor: "PayPal"}}
 }
 
+// replaceThrough is the same through another connection.
+func replaceThrough(now time.Time, n int, connection string) command {
+	c := replace(now, n).(subscription.ReplacePaymentMethod)
+	c.Connection.ID = connection
+	return c
+}
+
 func otherCard() *ledgerv1.PaymentMethod {
 	return &ledgerv1.PaymentMethod{Reference: "pm_2", Brand: "mastercard", Last4: "4444"}
 }
@@ -144,6 +151,8 @@ func TestWayOfPaying(t *testing.T) {
 		{"an attempt of the one before is declined for good", with(due(), replace(feb, 1), decline(feb, 2, 1, hard)), unstored},
 		{"refused, and charged all the same", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), refuse(feb, 1), settle(feb, 2, 2, 4700)),
 			subscription.Way{Method: card(), Connection: second, Replacement: 1}},
+		{"refused and charged all the same, another one was refused since", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), refuse(feb, 1),
+			replaceThrough(feb, 2, "third"), refuse(feb, 2), settle(feb, 2, 2, 4700)), subscription.Way{Method: card(), Connection: second, Replacement: 1}},
 		{"refused and charged, another one came between", with(failed(0), replace(feb, 1), refuse(feb, 1), replace(feb, 2), settle(feb, 2, 2, 4700)),
 			subscription.Way{Token: "tok2", Connection: second, Replacement: 2}},
 		{"declined for good, refused", with(due(), decline(feb, 2, 1, hard), replace(feb, 1), refuse(feb, 1)), stopped},

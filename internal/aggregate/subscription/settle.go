@@ -189,7 +189,7 @@ func (s State) captured(at time.Time, c Charge, method *ledgerv1.PaymentMethod) 
 		return s // the buyer has given another method since
 	case i >= 0 && s.Attempts[i].Replacement > s.Replacement:
 		// The gateway did not store it, and charged it all the same: it is what the buyer wants, and it works.
-		s.Way = Way{Connection: s.RefusedThrough, Replacement: s.Attempts[i].Replacement}
+		s.Way = Way{Connection: s.known(s.Attempts[i].Connection), Replacement: s.Attempts[i].Replacement}
 	}
 	s.Before = nil
 	if method != nil {

@@ -59,12 +59,10 @@ type State struct {
 	Before   *Way   // what counts again if the gateway refuses the method that replaced it
 	Replaced uint32 // how often the method was replaced, refused replacements included
 	// Replacing is the last replacement, ReplacedAt when it was asked for; nil if there was none.
-	Replacing  *ledgerv1.PaymentMethodReplaced
-	ReplacedAt time.Time
-	Refused    *ledgerv1.PaymentMethodRefused // the last replacement that the gateway did not take; nil if it took all
-	// RefusedThrough is the account through which Refused was to be charged.
-	RefusedThrough Connection
-	Connections    []Connection // all that were ever in use; the last one is
+	Replacing   *ledgerv1.PaymentMethodReplaced
+	ReplacedAt  time.Time
+	Refused     *ledgerv1.PaymentMethodRefused // the last replacement that the gateway did not take; nil if it took all
+	Connections []Connection                   // all that were ever in use; the last one is
 
 	StartedAt   time.Time // when the first payment succeeded; zero before
 	Paid        uint32    // the highest pay number that is paid
@@ -271,6 +269,16 @@ func (s State) ByGateway() bool {
 // Uses reports whether anything was ever charged, or may have been, through a connection.
 func (s State) Uses(connection string) bool {
 	return slices.ContainsFunc(s.Connections, func(c Connection) bool { return c.ID == connection })
+}
+
+// known is a connection that was ever in use; an empty id is that of the first one.
+func (s State) known(id string) Connection {
+	for _, c := range s.Connections {
+		if c.ID == id || id == "" {
+			return c
+		}
+	}
+	return Connection{ID: id}
 }
 
 // Processor names who processes payments through a connection; empty is the first one.
