@@ -80,8 +80,12 @@ func kinds() (names []string) {
 	return names
 }
 
-// elsewhere are the events that no run of the simulation can have: the merchants change nothing of them.
-var elsewhere = []string{"endpoint_changed", "endpoint_created", "merchant_created", "connection_created"}
+// elsewhere are the events that no run of the simulation can have: the merchants change nothing of them, and their
+// connections are proved before a world begins.
+var elsewhere = []string{
+	"endpoint_changed", "endpoint_created", "merchant_created", "connection_created", "consent_requested", "connection_activated",
+	"connection_refused", "connection_update_needed", "connection_expired", "connection_disconnected", "connection_resealed",
+}
 
 // situation is something hard that a subscription can be in when the next event comes.
 type situation struct {

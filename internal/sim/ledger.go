@@ -115,7 +115,7 @@ func (l *ledger) open(ctx context.Context) (err error) {
 	}
 	p := process.New(process.Config{
 		Subscriptions: l.subscriptions, Connect: l.connect, Circumstances: l.circumstances, Clock: w.ledgerClock,
-		Logger: w.logger, Head: head, Wakers: map[string]process.Waker{connection.Category: l.connections.Wake},
+		Logger: w.logger, Head: head, Wakers: map[string]process.Waker{connection.Category: l.connections.Wake}, Addresses: returnTo,
 	})
 	wake := process.NewWake(p, l.work)
 	l.inbound = process.NewInbound(p, l.work)
@@ -166,6 +166,12 @@ func (l *ledger) open(ctx context.Context) (err error) {
 	l.serving.Store(true)
 	w.callersWait.Broadcast()
 	return nil
+}
+
+// returnTo is where a gateway sends a buyer back to.
+func returnTo(conn gateway.Connection, c gateway.Charge) (back, cancel string) {
+	back = home + "/return/" + conn.Gateway + "/" + c.Key
+	return back, back + "/cancel"
 }
 
 // lean is a projection without the SQL views for analysts: to make them takes a third of a start.

@@ -24,8 +24,9 @@ const (
 	mostSteps = 60_000
 	// faulty is how long things go wrong at most, in the world's time.
 	faulty = 60 * 24 * time.Hour
-	// peace is how long a healed world has to come to rest: the longest schedule, that of notifications, is over then.
-	peace = 4 * 24 * time.Hour
+	// peace is how long a healed world has to come to rest: the longest schedule is over then, that of a payment which waits
+	// for its buyer. It is ended with the first daily look-up after three days.
+	peace = 5 * 24 * time.Hour
 )
 
 // beginning is when every world begins: near a month's end and a leap day.
