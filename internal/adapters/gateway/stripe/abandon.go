@@ -53,10 +53,11 @@ func (g *Gateway) giveUp(ctx context.Context, conn gateway.Connection, path, id 
 }
 
 // expire closes a page, so that nobody can pay there any more. Stripe refuses to close one that is not open; that it is
-// not is all that is wanted. https://docs.stripe.com/api/checkout/sessions/expire
+// not is all that is wanted. Its key is its own: the library would make up another one for every call.
+// https://docs.stripe.com/api/checkout/sessions/expire
 func (g *Gateway) expire(ctx context.Context, conn gateway.Connection, id string) error {
 	path := "/v1/checkout/sessions/" + url.PathEscape(id) + "/expire"
-	reply, err := g.call(conn, http.MethodPost, path, &stripego.CheckoutSessionExpireParams{Params: as(ctx, conn, "")})
+	reply, err := g.call(conn, http.MethodPost, path, &stripego.CheckoutSessionExpireParams{Params: as(ctx, conn, id+"-expire")})
 	if err != nil {
 		return err
 	}
