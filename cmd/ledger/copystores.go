@@ -71,7 +71,7 @@ func (s *besideLog) carryOver(ctx context.Context, t transfer.Transfer, copied t
 	if err := os.Rename(s.file(name), s.file(workName)); err != nil {
 		return err
 	}
-	return syncDir(s.dir)
+	return db.SyncDir(s.dir)
 }
 
 // move carries the positions in a work store over, in one transaction.
@@ -205,13 +205,4 @@ func copyFile(from, to string) (err error) {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// syncDir makes the names in a directory survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -165,13 +165,8 @@ func (c *Connections) activate(ctx context.Context, s connection.State, cause st
 	defer c.activating.Unlock()
 	by.Account, by.Name, by.PublishableKey, by.Live = a.ID, a.Name, a.PublishableKey, a.Live
 	refused := c.connectedElsewhere(ctx, s, a)
-	var err error
 	if refused == nil {
-		var res Result
-		res, err = c.do(ctx, s, "active", cause, by)
-		if err == nil {
-			return res, nil
-		}
+		res, err := c.do(ctx, s, "active", cause, by)
 		if !errors.As(err, &refused) || refused.Kind != aggregate.FailedPrecondition {
 			return res, err
 		}
@@ -203,17 +198,10 @@ func (c *Connections) connectedElsewhere(ctx context.Context, s connection.State
 		}
 		if other.Connected() && other.Account == a.ID && other.Mode == s.Mode {
 			return aggregate.Refuse("ACCOUNT_ALREADY_CONNECTED",
-				"account %s is connected already, as connection %s: use that one, or disconnect it first", display(a), ref.ID)
+				"account %s is connected already, as connection %s: use that one, or disconnect it first", connection.NameOf(a.ID, a.Name), ref.ID)
 		}
 	}
 	return nil
-}
-
-func display(a gateway.Account) string {
-	if a.Name == "" {
-		return a.ID
-	}
-	return a.ID + " (" + a.Name + ")"
 }
 
 func (c *Connections) refuse(ctx context.Context, s connection.State, cause, consent string, r connection.Refusal) (Result, error) {

@@ -11,8 +11,6 @@ import (
 // Notice is how long before its last day a connection is announced to need an update.
 const Notice = 60 * 24 * time.Hour
 
-var noDeadline time.Time
-
 // Wake says what time it is: what a day brings, it brings now.
 type Wake struct{ Now time.Time }
 

@@ -1,8 +1,10 @@
 package connection
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	ledgerv1 "ledger.internal/ledger/api/proto/ledger/v1"
 	"ledger.internal/ledger/internal/aggregate"
@@ -39,7 +41,7 @@ func (c Activate) Decide(s State) ([]*ledgerv1.Event, error) {
 			modeName(s.Live()), modeName(c.Live))
 	case !c.isOf(s):
 		return nil, aggregate.Refuse("ACCOUNT_MISMATCH", "this is account %s, and the connection is one of account %s: choose the same one, so that what is stored there can go on being charged",
-			nameOf(c.Account, c.Name), nameOf(firstOf(s.Account, s.PublishableKey), s.AccountName)).
+			NameOf(c.Account, c.Name), NameOf(cmp.Or(s.Account, s.PublishableKey), s.AccountName)).
 			With("account", c.Account).With("account_name", c.Name).With("connected", s.Account).With("connected_name", s.AccountName)
 	}
 	return []*ledgerv1.Event{{Kind: &ledgerv1.Event_ConnectionActivated{ConnectionActivated: &ledgerv1.ConnectionActivated{
@@ -72,9 +74,9 @@ func (c Activate) isOf(s State) bool {
 func (s State) activated(a *ledgerv1.ConnectionActivated) State {
 	s.Status = ledgerv1.ConnectionState_CONNECTION_STATE_ACTIVE
 	s.Account, s.AccountName = a.Account, a.AccountName
-	s.PublishableKey = firstOf(a.PublishableKey, s.PublishableKey)
+	s.PublishableKey = cmp.Or(a.PublishableKey, s.PublishableKey)
 	if a.Consented {
-		s.Credentials, s.UpdateBy = nil, noDeadline
+		s.Credentials, s.UpdateBy = nil, time.Time{}
 	} else if len(a.Credentials) > 0 {
 		s.Credentials = a.Credentials
 	}
@@ -135,17 +137,10 @@ func modeName(live bool) string {
 	return "test"
 }
 
-// nameOf is an account as a merchant knows it.
-func nameOf(account, name string) string {
+// NameOf is an account as a merchant knows it.
+func NameOf(account, name string) string {
 	if name == "" {
 		return account
 	}
 	return fmt.Sprintf("%s (%s)", account, strings.TrimSpace(name))
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
