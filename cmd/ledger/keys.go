@@ -120,9 +120,9 @@ func keysRetireCommand() *cobra.Command {
 		Use:   "retire ID",
 		Short: "remove an old key for good",
 		Long: `retire removes a key that is not the primary one. What it has sealed, and what
-was not sealed anew since, can then no longer be opened. It is refused while the
-ledger in --data-dir has not begun to seal with the primary key: it does when it
-seals next, or is started anew.`,
+was not sealed anew since, can then no longer be opened. It is refused until the
+ledger in --data-dir has sealed everything anew with the primary key: it does so
+when it is started, and within a minute while it serves.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseUint(args[0], 10, 32)

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"unicode"
 
-	"ledger.internal/ledger/internal/adapters/connect"
 	"ledger.internal/ledger/internal/adapters/gateway"
 	"ledger.internal/ledger/internal/adapters/work"
+	"ledger.internal/ledger/internal/aggregate/connection"
 	"ledger.internal/ledger/internal/aggregate/text"
 )
 
@@ -52,8 +52,7 @@ func (h *webhooks) receive(w http.ResponseWriter, r *http.Request) (status int) 
 	}
 	msg := work.Webhook{Gateway: parts[0], Header: r.Header.Clone(), Body: body, ReceivedAt: h.Clock.Now()}
 	if ofOne {
-		msg.Merchant, msg.Connection = parts[1], parts[2]
-		err = h.keep(r.Context(), msg)
+		err = h.take(r.Context(), msg, parts[1], parts[2])
 	} else {
 		err = h.route(r.Context(), msg)
 	}
@@ -93,9 +92,8 @@ func (h *webhooks) route(ctx context.Context, msg work.Webhook) error {
 	}
 	var errs []error
 	kept := false
-	for _, ref := range receivers {
-		msg.Merchant, msg.Connection = ref.Merchant, ref.ID
-		switch err := h.keep(ctx, msg); {
+	for _, receiver := range receivers {
+		switch err := h.keep(ctx, msg, receiver); {
 		case err == nil:
 			kept = true
 		case !errors.Is(err, errForged): // else it has a webhook secret of its own, and gets its messages elsewhere
@@ -110,7 +108,7 @@ func (h *webhooks) route(ctx context.Context, msg work.Webhook) error {
 }
 
 // receivers are the connections to an account in one mode; none if it is nobody's.
-func (h *webhooks) receivers(ctx context.Context, gatewayName, account string, live bool) (all []connect.Ref, err error) {
+func (h *webhooks) receivers(ctx context.Context, gatewayName, account string, live bool) (all []connection.State, err error) {
 	if account == "" { // as that of a connection which is not proved yet
 		return nil, nil
 	}
@@ -121,22 +119,28 @@ func (h *webhooks) receivers(ctx context.Context, gatewayName, account string, l
 			return nil, err
 		}
 		if c.Live() == live {
-			all = append(all, ref)
+			all = append(all, c)
 		}
 	}
 	return all, err
 }
 
-// keep verifies a message of a connection and stores it.
-func (h *webhooks) keep(ctx context.Context, msg work.Webhook) error {
-	state, err := h.Connections.Load(ctx, msg.Merchant, msg.Connection)
+// take keeps a message that came to a connection's own address.
+func (h *webhooks) take(ctx context.Context, msg work.Webhook, merchant, id string) error {
+	state, err := h.Connections.Load(ctx, merchant, id)
 	if err != nil {
 		return err
 	}
+	return h.keep(ctx, msg, state)
+}
+
+// keep verifies a message of a connection and stores it.
+func (h *webhooks) keep(ctx context.Context, msg work.Webhook, state connection.State) error {
 	notifier, ok := h.Connections.Gateways[msg.Gateway].(gateway.Notifier)
 	if !ok || !state.Exists() || state.Gateway != msg.Gateway {
 		return errNoReceiver
 	}
+	msg.Merchant, msg.Connection = state.Merchant, state.ID
 	conn, err := h.Connections.Opened(state)
 	if err != nil {
 		return err
